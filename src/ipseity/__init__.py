@@ -1,0 +1,3 @@
+"""ipseity: diffusion models draw one particular subject, faithfully, anywhere."""
+
+__version__ = "0.1.0"

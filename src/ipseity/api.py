@@ -1,0 +1,142 @@
+"""The verbs of ipseity as functions: what the command line calls, and what a program may call.
+
+Each working verb gives a generator of events (`ipseity.core.events`); its return value is the result.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ipseity.core import events as events
+from ipseity.core.errors import Failure as Failure
+from ipseity.core.errors import IpseityError as IpseityError
+from ipseity.core.errors import Refusal as Refusal
+from ipseity.core.errors import RunError
+from ipseity.core.events import Event, Noticed, Wrote
+from ipseity.core.files import write_text
+from ipseity.flows import inventory as shelves
+from ipseity.flows.doctor import doctor_flow
+from ipseity.flows.evaluate import evaluate_flow
+from ipseity.flows.export import export_flow
+from ipseity.flows.generate import Wish, generate_flow, read_run
+from ipseity.flows.personalize import PersonalizeWish as PersonalizeWish
+from ipseity.flows.personalize import derive, find_run, tour_recipe, whole_flow
+from ipseity.flows.setting import set_out
+from ipseity.flows.synthesize import synthesize_flow
+from ipseity.flows.train import forecast_flow, train_flow
+from ipseity.recipe import read_recipe, read_text
+from ipseity.training.run import Run
+
+Told = Generator[Event, None, Any]
+Answer = tuple[Any, Callable[[Console], None]]
+"""Plain data, and a function that prints it for people."""
+
+
+def tour(*, out: Path = Path("runs"), settings: Iterable[str] = ()) -> Told:
+    """Run the main job on the example subject with the built-in base; gives the report's path."""
+    return (yield from whole_flow(tour_recipe(out, settings), ["The tour: six photos of one thing, and a small model that learns it."]))
+
+
+def personalize(wish: PersonalizeWish, *, settings: Iterable[str] = (), dry_run: bool = False) -> Told:
+    """From photos to a checked identity: set, training, picking, scores and report; gives the report's path."""
+    recipe, told = derive(wish, settings)
+    return (yield from whole_flow(recipe, told, dry_run=dry_run))
+
+
+def doctor(photos: Path | None = None, *, base: str = "toybox") -> Told:
+    """Say what is wrong with this machine, or with these photos, and how to mend it."""
+    yield from doctor_flow(photos, base=base)
+
+
+def new_recipe(path: Path, source: str) -> Told:
+    """Write a copy of a recipe from the shelf."""
+    if path.exists():
+        raise RunError(f"{path} exists already", "a new file", "name another, or move that one away")
+    write_text(path, read_text(Path(source)))
+    yield Wrote(f"copy of '{source}'", path)
+
+
+def synthesize_recipe(path: Path, settings: Iterable[str] = ()) -> Told:
+    """Make the regularization set of a recipe; gives the set's folder."""
+    return (yield from synthesize_flow(set_out(read_recipe(path, settings))))
+
+
+def show_requests(path: Path, settings: Iterable[str] = ()) -> Answer:
+    """List the prompts that a recipe's regularization set asks for, and the training captions beside them."""
+    setting = set_out(read_recipe(path, settings))
+    data = {
+        "captions": [example.captions[0] for example in setting.examples],
+        "requests": [{"prompt": request.prompt, "seed": request.seed} for request in setting.requests],
+    }
+
+    def render(console: Console) -> None:
+        _table(console, "training captions", [{"caption": caption} for caption in data["captions"]])
+        _table(console, "regularization set", data["requests"])
+
+    return data, render
+
+
+def train_recipe(path: Path, settings: Iterable[str] = (), *, folder: Path | None = None, dry_run: bool = False) -> Told:
+    """Train as a recipe says, or go on where it was left; gives the picked checkpoint."""
+    recipe = read_recipe(path, settings)
+    setting = set_out(recipe)
+    if dry_run:
+        return (yield from forecast_flow(setting))
+    run = find_run(recipe, folder)
+    yield Wrote("run folder", run.folder)
+    return (yield from train_flow(setting, run))
+
+
+def generate_run(
+    folder: Path, prompts: Sequence[str], *, count: int = 4, seed: int = 0, scale: float = 1.0, out: Path | None = None
+) -> Told:
+    """Draw a learned subject in new scenes; gives the pictures' paths."""
+    recipe, identity = read_run(folder)
+    base = recipe.base.plugin.load(recipe.base.options, recipe.engine.plugin.start(recipe.engine.options).device)
+    wish = Wish(tuple(prompts), count, seed, scale)
+    return (yield from generate_flow(base, identity, wish, options=recipe.draw, folder=out or folder / "generated"))
+
+
+def evaluate_run(folder: Path) -> Told:
+    """Score a run with the evaluators that did not pick it, and write its report; gives the report's path."""
+    recipe, _ = read_run(folder)
+    return (yield from evaluate_flow(set_out(recipe), Run(folder)))
+
+
+def export_run(folder: Path, form: str, *, out: Path | None = None) -> Told:
+    """Write a run's identity as other programs read it; gives the files' paths."""
+    recipe, identity = read_run(folder)
+    base = recipe.base.plugin.load(recipe.base.options, "cpu")
+    return (yield from export_flow(base, identity, form, out or folder / "export"))
+
+
+def inventory(what: str | None = None, *, runs: Path = Path("runs")) -> Answer:
+    """List what is in the house."""
+    data = shelves.inventory(what, runs=runs)
+
+    def render(console: Console) -> None:
+        for shelf, rows in data.items():
+            _table(console, shelf, rows)
+
+    return data, render
+
+
+def _table(console: Console, title: str, rows: Sequence[dict[str, Any]]) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key, value in row.items() if value not in (None, [], "")))
+    table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    for column in columns:
+        table.add_column(column, style="cyan" if column == "name" else None, overflow="fold")
+    for row in rows:
+        cells = (row.get(column) for column in columns)
+        table.add_row(*(", ".join(cell) if isinstance(cell, list) else "" if cell is None else str(cell) for cell in cells))
+    console.print(table if rows else f"[bold]{title}[/]: none")
+    console.print()
+
+
+__all__ = [
+    "Failure", "IpseityError", "PersonalizeWish", "Refusal", "doctor", "evaluate_run", "events", "export_run", "generate_run",
+    "inventory", "new_recipe", "Noticed", "personalize", "show_requests", "synthesize_recipe", "tour", "train_recipe",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""One file for each generative model: text and pixels in, prediction out."""

@@ -1,0 +1,1 @@
+"""What several bases share; not plug-ins."""

@@ -1,0 +1,1 @@
+"""Photos in, batches out, and what shall be shown beside the subject."""

@@ -1,0 +1,1 @@
+"""Ways of writing training captions, one file each."""

@@ -1,0 +1,1 @@
+"""Ways of preserving what the base already knows, one file each."""

@@ -1,0 +1,1 @@
+"""Scores of images, and the report."""

@@ -1,0 +1,96 @@
+"""Warnings that scores alone do not speak: was a photo copied, did the class word change."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ipseity.evaluation.metrics.memorization import too_near
+from ipseity.evaluation.pick import FLAG
+from ipseity.evaluation.suite import summarize
+
+COPIED_SHARE = 0.25
+"""A gallery counts as memorized from this share of too near images on; of real photos a tenth is too near by definition."""
+LEAKED_SHARE = 0.25
+"""The class word counts as leaking when it went this share of the way from the untrained class to the real subject."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One check and what it found."""
+
+    name: str
+    raised: bool
+    message: str
+    """One sentence with the numbers."""
+
+
+def memorized(scores: Mapping[str, Float[Tensor, "N"]]) -> Flag | None:
+    """Say whether pictures are copies of training photos.
+
+    A picture counts as copied only where every evaluator finds it too near, since a copy is near for all of them.
+
+    Args:
+        scores: as `suite.score` gives them; those of `memorization` are read.
+
+    Returns:
+        None where nothing was measured.
+    """
+    near = {_evaluator(key): too_near(values) for key, values in scores.items() if key.startswith("memorization/")}
+    if not near:
+        return None
+    copied = torch.stack(list(near.values())).all(0)
+    count, total = int(copied.sum()), len(copied)
+    raised = count >= COPIED_SHARE * total
+    who = f"for {_listed(near)}"
+    if not count:
+        return Flag("memorization", False, f"None of {total} pictures is nearer to a training photo than real photos are to each other ({who}).")
+    rest = "they look copied rather than drawn anew" if raised else f"below the {COPIED_SHARE:.0%} at which we warn"
+    return Flag("memorization", raised, f"{count} of {total} pictures are nearer to a training photo than real photos are to each other ({who}): {rest}.")
+
+
+def leaking(scores: Mapping[str, Float[Tensor, "N"]], untrained: Mapping[str, float], real: Mapping[str, float]) -> Flag | None:
+    """Say whether the plain class word now draws the subject.
+
+    The drift is told as a share of the way from what the untrained base draws for the class word to real photos of the
+    subject, and counts only where the 95 % interval of the drift lies above 0 for every evaluator.
+
+    Args:
+        scores: as `suite.score` gives them; those of `leakage` are read.
+        untrained: `identity/evaluator` -> mean of the untrained base's pictures.
+        real: `identity/evaluator` -> mean of the real photos (`suite.ceiling`).
+
+    Returns:
+        None where nothing was measured, or where real photos are no more alike than the untrained base's pictures.
+    """
+    shares, raised = {}, []
+    for key, drift in summarize({key: values for key, values in scores.items() if key.startswith("leakage/")}).items():
+        name = _evaluator(key)
+        way = real.get(f"identity/{name}", 0.0) - untrained.get(f"identity/{name}", 0.0)
+        if way > 0:
+            shares[name] = drift.mean / way
+            raised.append((drift.low if drift.low is not None else drift.mean) > 0 and shares[name] >= LEAKED_SHARE)
+    if not shares:
+        return None
+    ways = ", ".join(f"{share:.0%} for {name}" for name, share in sorted(shares.items()))
+    if all(raised):
+        found = f"The class word alone moved {ways} of the way from the untrained base to the subject: other members of the class begin to look like it."
+    else:
+        found = f"The class word alone still draws the class: it moved {ways} of the way to the subject."
+    return Flag("leakage", all(raised), found)
+
+
+def as_scores(*flags: Flag | None) -> dict[str, float]:
+    """Write flags beside scores, as `pick` reads them: `flag/<name>` -> 1 where raised."""
+    return {f"{FLAG}{flag.name}": float(flag.raised) for flag in flags if flag is not None}
+
+
+def _evaluator(key: str) -> str:
+    return key.partition("/")[2]
+
+
+def _listed(names: Mapping[str, object]) -> str:
+    words = sorted(names)
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,1 @@
+"""Scores of a gallery of images, one file each."""

@@ -1,0 +1,73 @@
+"""What is drawn to pick a checkpoint and to score it: prompts, seeds and evaluators that never mix."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from ipseity.core.options import Options
+from ipseity.core.words import article
+
+PICK_SCENES = ("on the beach", "in the snow", "in a kitchen", "in front of a mountain")
+"""Scenes that choose the checkpoint."""
+SCORE_SCENES = ("in the jungle", "on a wooden floor", "with a city behind it", "on green grass", "in the desert", "on pink fabric")
+"""Scenes that score the chosen checkpoint; none of them is in `PICK_SCENES`."""
+PICK_SEED, SCORE_SEED, LEAK_SEED = 1_000, 2_000, 3_000
+"""First seeds of the disjoint ranges."""
+
+
+class EvaluateOptions(Options):
+    """How checkpoints are picked and the result is scored."""
+
+    pick: str = "toy_clip"
+    """Evaluator that picks the checkpoint (it sees text and pictures); it never scores."""
+    score: tuple[str, ...] = ("toy_vit", "efficientnet_lite2", "minilm_conse")
+    """Evaluators that score the result; those that are not installed are left out, said aloud."""
+    metrics: tuple[str, ...] = ("identity", "identity_masked", "prompt_fidelity", "diversity", "memorization", "leakage")
+    """What is measured."""
+    pick_scenes: tuple[str, ...] = PICK_SCENES
+    """Scene tails of the prompts that pick."""
+    score_scenes: tuple[str, ...] = SCORE_SCENES
+    """Scene tails of the prompts that score."""
+    images_per_scene: int = Field(2, ge=1, le=64)
+    """Pictures a scene, each with a seed of its own."""
+    patience: int = Field(0, ge=0)
+    """Stop early when the front has not moved for this many saves; 0 never stops early."""
+
+    @model_validator(mode="after")
+    def _roles_apart(self) -> Self:
+        if self.pick in self.score:
+            raise ValueError(f"two different evaluators to pick and to score, but '{self.pick}' does both")
+        if shared := set(self.pick_scenes) & set(self.score_scenes):
+            raise ValueError(f"scenes that do not both pick and score, but '{min(shared)}' does")
+        return self
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Prompts to draw and the words each picture is held against."""
+
+    prompts: tuple[str, ...]
+    """What the pipeline is given; holds the token."""
+    meanings: tuple[str, ...]
+    """The same without the token: what the picture shall show."""
+    seeds: tuple[int, ...]
+
+
+def plan(phrase: str, class_noun: str, scenes: Sequence[str], *, images_per_scene: int, first_seed: int) -> Plan:
+    """Lay out a gallery: each scene as often as asked for, seeds counted from `first_seed`.
+
+    Args:
+        phrase: how prompts name the subject ("sks backpack").
+        class_noun: how they would without the token ("backpack").
+        scenes: prompt tails ("on the beach").
+        images_per_scene: pictures of each.
+        first_seed: seed of the first picture; the next have the next.
+    """
+    tails = [scene for scene in scenes for _ in range(images_per_scene)]
+    return Plan(
+        tuple(f"a photo of {article(phrase)} {tail}" for tail in tails),
+        tuple(f"a photo of {article(class_noun)} {tail}" for tail in tails),
+        tuple(range(first_seed, first_seed + len(tails))),
+    )

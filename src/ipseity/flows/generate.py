@@ -1,0 +1,89 @@
+"""Draw a learned identity in new scenes."""
+
+import json
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from PIL import Image as Pillow
+from PIL.PngImagePlugin import PngInfo
+
+from ipseity.core.drawing import DrawOptions, draw
+from ipseity.core.errors import RunError
+from ipseity.core.events import Event, Noticed, Progressed, Wrote
+from ipseity.core.files import writing
+from ipseity.core.identity import Attachment, Identity
+from ipseity.core.registry import find
+from ipseity.recipe import Recipe, make_recipe, parse
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What shall be drawn."""
+
+    prompts: tuple[str, ...]
+    count: int = 4
+    """Pictures a prompt."""
+    seed: int = 0
+    """Seed of the first picture; the next have the next."""
+    scale: float = 1.0
+    """Strength of the identity."""
+
+
+def read_run(folder: Path) -> tuple[Recipe, Identity]:
+    """Read what a finished run left: its recipe and its identity.
+
+    Raises:
+        RunError: the folder is no run, or the run has no identity yet.
+    """
+    if not (folder / "recipe.toml").is_file():
+        raise RunError(f"{folder} is no run folder", "a folder with recipe.toml in it", "`ipseity list runs` shows them")
+    if not (folder / "identity.safetensors").is_file():
+        raise RunError(f"{folder} holds no identity yet", "a run that finished", f"go on with `ipseity train {folder / 'recipe.toml'}`")
+    recipe = make_recipe(parse((folder / "recipe.toml").read_text(encoding="utf-8"), str(folder)), origin=str(folder))
+    return recipe, Identity.load(folder / "identity.safetensors")
+
+
+def generate_flow(
+    base: Any, identity: Identity, wish: Wish, *, options: DrawOptions, folder: Path
+) -> Generator[Event, None, list[Path]]:
+    """Draw pictures with an identity attached and write them with their words and seeds inside.
+
+    Returns:
+        The paths of the pictures, prompt by prompt.
+    """
+    yield from (Noticed(note) for note in _remarks(base, identity, wish.prompts))
+    prompts = [prompt for prompt in wish.prompts for _ in range(wish.count)]
+    seeds = [wish.seed + number for _ in wish.prompts for number in range(wish.count)]
+    paths: list[Path] = []
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    with find("methods", identity.method).attach(base, [Attachment(identity, wish.scale)]):
+        for images in draw(base.pipeline("text"), prompts, seeds, options):
+            for image in images:
+                number = len(paths)
+                facts = {"prompt": prompts[number], "seed": seeds[number], **options.model_dump(mode="json")}
+                paths.append(_write(folder / f"{stamp}-{number:03d}.png", image, facts, identity))
+            yield Progressed("draw", len(paths), len(prompts))
+    yield Wrote("pictures", folder)
+    return paths
+
+
+def _remarks(base: Any, identity: Identity, prompts: Sequence[str]) -> list[str]:
+    remarks = []
+    for prompt in prompts:
+        if identity.token.lower() not in prompt.lower():
+            remarks.append(f"The prompt '{prompt}' lacks the token '{identity.token}', so it asks for any {identity.class_noun}.")
+    if identity.base_fingerprint != base.fingerprint():
+        remarks.append("The identity was learned on other weights of this base; likeness may suffer.")
+    return remarks
+
+
+def _write(path: Path, image: Pillow.Image, facts: dict[str, Any], identity: Identity) -> Path:
+    words = PngInfo()
+    words.add_text("parameters", json.dumps(facts))
+    words.add_text("ipseity", json.dumps({"method": identity.method, "base": identity.base, "token": identity.token}))
+    with writing(path) as draft:
+        image.save(draft, format="PNG", pnginfo=words)
+    return path

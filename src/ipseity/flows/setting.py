@@ -1,0 +1,77 @@
+"""What every flow stands on: the device, the base, the subject and what shall be shown, in the order of need."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ipseity.core.registry import find
+from ipseity.core.rng import Rng
+from ipseity.core.types import Example, Request, Subject
+from ipseity.data.subject import Split, hold_out, read_subject
+from ipseity.data.synthesis import set_folder
+from ipseity.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A recipe made real: nothing in it has been trained yet."""
+
+    recipe: Recipe
+    engine: Any
+    base: Any
+    subject: Subject
+    split: Split
+    examples: tuple[Example, ...]
+    """The training photos with their caption variants."""
+    requests: tuple[Request, ...]
+    """Pictures the frozen base makes for the regularization set; may be empty."""
+    set_folder: Path
+
+
+def set_out(recipe: Recipe, *, base: Any | None = None) -> Setting:
+    """Read the photos, load the base and write the captions; refuses before anything is made.
+
+    Args:
+        recipe: a checked recipe.
+        base: a base that is loaded already, to be used instead of loading it again.
+
+    Raises:
+        SubjectError: the photos cannot be used.
+        WeightsError: the base's weights cannot be used.
+    """
+    subject = read_subject(recipe.subject)
+    split = hold_out(subject)
+    examples = recipe.captions.plugin.examples(split.train, recipe.captions.options)
+    rng = Rng(recipe.general.seed, ("set",))
+    requests = recipe.regularization.plugin.plan(split.train, examples, recipe.regularization.options, rng)
+    engine = recipe.engine.plugin.start(recipe.engine.options)
+    base = base or recipe.base.plugin.load(recipe.base.options, engine.device)
+    folder = set_folder(recipe.general.sets, base.fingerprint(), requests, recipe.draw)
+    return Setting(recipe, engine, base, subject, split, examples, requests, folder)
+
+
+def load_encoders(wanted: Sequence[str], device: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Load the encoders that are installed, by name.
+
+    Returns:
+        The encoders, and a sentence for each that is missing.
+    """
+    kinds = {name: find("encoders", name) for name in wanted}
+    missing = {name: kind.missing() for name, kind in kinds.items()}
+    loaded = {name: kind.load(kind.Options(), device) for name, kind in kinds.items() if missing[name] is None}
+    return loaded, tuple(f"Evaluator {name} is left out: {reason}" for name, reason in missing.items() if reason)
+
+
+def fact_sheet(setting: Setting) -> Mapping[str, Any]:
+    """Give the facts that a run's manifest and an identity's header carry."""
+    base, subject, recipe = setting.base, setting.subject, setting.recipe
+    return {
+        "base": base.name,
+        "base_fingerprint": base.fingerprint(),
+        "base_licence": base.licence,
+        "photos": {photo.path.name: photo.sha256 for photo in subject.photos},
+        "set": setting.set_folder.name if setting.requests else None,
+        "recipe_hash": recipe.hash(),
+        "seed": recipe.general.seed,
+    }

@@ -1,0 +1,85 @@
+"""From photos to an identity: the whole of personalization, in order."""
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from ipseity.core.drawing import draw_all
+from ipseity.core.events import Event, Measured, Noticed, Picked, Stepped, Wrote
+from ipseity.data.batches import make_batches
+from ipseity.data.synthesis import read_set
+from ipseity.evaluation.pick import Choice
+from ipseity.flows.judge import Judge, judge_plan
+from ipseity.flows.setting import Setting, fact_sheet
+from ipseity.training.forecast import forecast, peak_gib
+from ipseity.training.loop import PreviewPlan, fit
+from ipseity.training.run import Run
+
+
+def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice]:
+    """Train in a run folder, or go on where it was left, and keep the best checkpoint.
+
+    Raises:
+        RunError: the set is not complete (the message has the command), or the folder belongs to another recipe.
+        Diverged: the loss is no longer finite.
+    """
+    recipe, base, engine = setting.recipe, setting.base, setting.engine
+    pairs = read_set(setting.set_folder) if setting.requests else []
+    shown = recipe.regularization.plugin.gather(pairs, recipe.regularization.options)
+    bench = judge_plan(setting)
+    with run.open(recipe.to_toml(), dict(fact_sheet(setting)), is_main=engine.is_main):
+        before = draw_all(base.pipeline("text"), bench.class_only.prompts, bench.class_only.seeds, recipe.draw)
+        learner = recipe.method.plugin.begin(base, setting.split.train, {}, recipe.method.options)
+        try:
+            batches = make_batches(
+                base, setting.examples, shown, recipe.data, cache_text=not learner.trains_text, seed=recipe.general.seed
+            )
+            expected = forecast(base, learner, recipe.fit, batch=next(iter(batches.at(0, 1))), draw=recipe.draw)
+            judge = Judge(setting, learner, run, bench=bench, before=before)
+            yield from run.record(iter((*_notes(setting, batches), expected)))
+            events = fit(
+                learner, batches, engine, run, recipe.fit,
+                seed=recipe.general.seed, previews=_previews(setting), should_stop=judge.settled,
+            )  # fmt: skip
+            told = run.record(judge.score_each_save(events) if engine.is_main else events)
+            steps: list[Stepped] = []
+            for event in told:
+                steps += [event] if isinstance(event, Stepped) else []
+                yield event
+            choice = judge.pick()
+            kept = run.keep(choice.step, {**fact_sheet(setting), "scores": dict(judge.scores_at(choice.step)), "reason": choice.reason})
+            yield from run.record(iter((Picked(choice.step, choice.reason), _measured(steps, expected, batches), Wrote("identity", kept))))
+        finally:
+            learner.close()
+    return choice
+
+
+def _notes(setting: Setting, batches: Any) -> Sequence[Event]:
+    words = [*setting.subject.findings, *setting.split.notes, batches.tell(setting.recipe.fit.max_train_steps)]
+    return [Noticed(word) for word in words if word]
+
+
+def _previews(setting: Setting) -> PreviewPlan:
+    plan = judge_plan(setting).subject
+    return PreviewPlan(plan.prompts[:4], plan.seeds[:4], setting.recipe.draw)
+
+
+def _measured(steps: Sequence[Stepped], expected: Any, batches: Any) -> Measured:
+    seconds = sum(step.seconds for step in steps)
+    images = len(steps) * batches.images_per_step
+    return Measured(peak_gib(), expected.peak_gib, seconds, images / seconds if seconds else 0.0)
+
+
+def forecast_flow(setting: Setting) -> Generator[Event, None, None]:
+    """Tell what a run would do and need, and make nothing but the caches in memory."""
+    recipe, base = setting.recipe, setting.base
+    learner = recipe.method.plugin.begin(base, setting.split.train, {}, recipe.method.options)
+    try:
+        batches = make_batches(
+            base, setting.examples, (), recipe.data, cache_text=not learner.trains_text, seed=recipe.general.seed
+        )
+        yield from (Noticed(word) for word in (*setting.subject.findings, *setting.split.notes))
+        yield Noticed(f"Captions such as: {setting.examples[0].captions[0]}")
+        yield Noticed(f"{len(setting.requests)} regularization pictures would be drawn into {setting.set_folder}.")
+        yield forecast(base, learner, recipe.fit, batch=next(iter(batches.at(0, 1))), draw=recipe.draw)
+    finally:
+        learner.close()

@@ -1,0 +1,1 @@
+"""One file for each way of putting an identity into a base."""

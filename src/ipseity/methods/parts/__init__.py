@@ -1,0 +1,1 @@
+"""Modules that methods bring along; not plug-ins."""

@@ -1,0 +1,235 @@
+"""The command line: a verb parses, calls one flow and shows its events. No logic lives here."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from ipseity.surfaces.show import complain, follow, say
+
+app = typer.Typer(
+    name="ipseity",
+    help="Make diffusion models draw one particular subject, faithfully, anywhere.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+FIRST, RECIPES = "Start here", "Work with recipes and runs"
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of bars and colors.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Settings = Annotated[Optional[list[str]], typer.Option("--set", help="Change one value: table.key=value. May be repeated.")]
+Seed = Annotated[Optional[int], typer.Option("--seed", help="Every random number follows from it.")]
+Dry = Annotated[bool, typer.Option("--dry-run", help="Check everything, forecast memory, make nothing.")]
+RecipePath = Annotated[Path, typer.Argument(help="A TOML file, or a name from `ipseity list recipes`.")]
+RunPath = Annotated[Path, typer.Argument(help="A run folder.")]
+
+
+@app.command(rich_help_panel=FIRST)
+def tour(
+    out: Annotated[Path, typer.Option(help="Where the run folder is made.")] = Path("runs"),
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """See the whole story on the built-in base: photos, training, pictures, scores, one report."""
+    from ipseity import api
+
+    _run(lambda: api.tour(out=out, settings=settings or ()), as_json=as_json, debug=debug)
+
+
+@app.command(rich_help_panel=FIRST)
+def personalize(
+    photos: Annotated[Path, typer.Argument(help="A folder with 1-6 (or more) photos of the subject.")],
+    class_noun: Annotated[str, typer.Option("--class", help="What it is, as one would say it: backpack, dog, mug.")],
+    token: Annotated[Optional[str], typer.Option(help="The rare word that will stand for it in prompts.")] = None,
+    base: Annotated[str, typer.Option(help="toybox, sdxl or sd15.")] = "toybox",
+    weights: Annotated[Optional[str], typer.Option(help="Hub id, diffusers folder or .safetensors file of the base.")] = None,
+    quality: Annotated[str, typer.Option(help="quick, standard or thorough: steps and regularization pictures.")] = "standard",
+    seed: Seed = None,
+    out: Annotated[Path, typer.Option(help="Where the run folder is made.")] = Path("runs"),
+    settings: Settings = None,
+    dry_run: Dry = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Turn photos into a checked identity: doctor, set, training, scores and report in one."""
+    from ipseity import api
+
+    wish = api.PersonalizeWish(photos, class_noun, token=token, base=base, weights=weights, quality=quality, seed=seed, out=out)
+    _run(lambda: api.personalize(wish, settings=settings or (), dry_run=dry_run), as_json=as_json, debug=debug)
+
+
+@app.command(rich_help_panel=FIRST)
+def doctor(
+    photos: Annotated[Optional[Path], typer.Argument(help="A folder of photos; without it the machine is looked at.")] = None,
+    base: Annotated[str, typer.Option(help="The base whose size the photos are held against.")] = "toybox",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what is wrong with this machine, or with these photos, and how to mend it. Changes nothing."""
+    from ipseity import api
+
+    _run(lambda: api.doctor(photos, base=base), as_json=as_json, debug=debug)
+
+
+@app.command("list", rich_help_panel=FIRST)
+def list_(
+    what: Annotated[Optional[str], typer.Argument(help="bases, methods, regularizations, captions, metrics, encoders, engines, recipes or runs.")] = None,
+    out: Annotated[Path, typer.Option(help="Where runs are looked for.")] = Path("runs"),
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what is in the house."""
+    from ipseity import api
+
+    _say(lambda: api.inventory(what, runs=out), as_json=as_json, debug=debug)
+
+
+@app.command(rich_help_panel=RECIPES)
+def new(
+    path: Annotated[Path, typer.Argument(help="The TOML file to write.")],
+    source: Annotated[str, typer.Option("--from", help="A recipe from `ipseity list recipes`.")] = "data-centric",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a commented copy of a recipe from the shelf, to be edited."""
+    from ipseity import api
+
+    _run(lambda: api.new_recipe(path, source), as_json=as_json, debug=debug)
+
+
+@app.command(rich_help_panel=RECIPES)
+def synthesize(
+    recipe: RecipePath,
+    show: Annotated[bool, typer.Option("--show", help="Print the prompts and draw nothing.")] = False,
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make the regularization set of a recipe."""
+    from ipseity import api
+
+    if show:
+        _say(lambda: api.show_requests(recipe, settings or ()), as_json=as_json, debug=debug)
+    else:
+        _run(lambda: api.synthesize_recipe(recipe, settings or ()), as_json=as_json, debug=debug)
+
+
+@app.command(rich_help_panel=RECIPES)
+def train(
+    recipe: RecipePath,
+    folder: Annotated[Optional[Path], typer.Option("--run", help="Run folder; by default found or named from the recipe.")] = None,
+    settings: Settings = None,
+    dry_run: Dry = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train as a recipe says. The same command goes on where it was interrupted."""
+    from ipseity import api
+
+    _run(lambda: api.train_recipe(recipe, settings or (), folder=folder, dry_run=dry_run), as_json=as_json, debug=debug)
+
+
+@app.command(rich_help_panel=RECIPES)
+def generate(
+    run: RunPath,
+    prompts: Annotated[list[str], typer.Argument(help="What to draw; holds the token.")],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Pictures a prompt.")] = 4,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the first picture.")] = 0,
+    scale: Annotated[float, typer.Option(min=0, help="Strength of the identity.")] = 1.0,
+    out: Annotated[Optional[Path], typer.Option(help="Where the pictures go; by default RUN/generated.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Draw a learned subject in new scenes."""
+    from ipseity import api
+
+    _run(lambda: api.generate_run(run, prompts, count=count, seed=seed, scale=scale, out=out), as_json=as_json, debug=debug)
+
+
+@app.command(rich_help_panel=RECIPES)
+def evaluate(run: RunPath, as_json: Json = False, debug: Debug = False) -> None:
+    """Score a run with the evaluators that did not pick it, and write its report."""
+    from ipseity import api
+
+    _run(lambda: api.evaluate_run(run), as_json=as_json, debug=debug)
+
+
+@app.command(rich_help_panel=RECIPES)
+def export(
+    run: RunPath,
+    to: Annotated[str, typer.Option("--to", help="diffusers or kohya.")] = "diffusers",
+    out: Annotated[Optional[Path], typer.Option(help="Where the files go; by default RUN/export.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a run's identity as other programs read it."""
+    from ipseity import api
+
+    _run(lambda: api.export_run(run, to, out=out), as_json=as_json, debug=debug)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from ipseity import __version__
+
+        typer.echo(f"ipseity {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    pass
+
+
+def _run(make: Any, *, as_json: bool, debug: bool) -> None:
+    _guard(lambda: follow(make(), as_json=as_json), as_json=as_json, debug=debug)
+
+
+def _say(make: Any, *, as_json: bool, debug: bool) -> None:
+    def print_it() -> None:
+        data, render = make()
+        say(data, as_json=as_json, render=render)
+
+    _guard(print_it, as_json=as_json, debug=debug)
+
+
+def _guard(act: Any, *, as_json: bool, debug: bool) -> None:
+    """The outermost edge: errors become a message and an exit code."""
+    from ipseity import api
+
+    try:
+        act()
+    except KeyboardInterrupt:
+        complain(RuntimeError("Interrupted. What was complete is saved; the same command goes on from there."), as_json=as_json)
+        raise typer.Exit(130) from None
+    except api.IpseityError as error:
+        if debug:
+            raise
+        complain(error, as_json=as_json)
+        raise typer.Exit(error.exit_code) from error
+    except Exception as error:
+        if debug:
+            raise
+        complain(RuntimeError(f"Something broke: {type(error).__name__}: {error}. This is a fault of ipseity; repeat with --debug and report it."), as_json=as_json)
+        raise typer.Exit(1) from error
+
+
+QUIET = ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"), ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE")
+
+
+def main() -> None:
+    """Run the command line."""
+    levels, switches = QUIET  # the libraries' chatter would tear the bars; the user's own settings win
+    for name in levels:
+        os.environ.setdefault(name, "error")
+    for name in switches:
+        os.environ.setdefault(name, "1")
+    app(args=sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

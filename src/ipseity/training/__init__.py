@@ -1,0 +1,1 @@
+"""The loop, what it runs on, and the folder it leaves."""

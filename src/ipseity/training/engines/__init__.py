@@ -1,0 +1,1 @@
+"""What the loop runs on, one file each."""

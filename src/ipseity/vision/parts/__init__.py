@@ -1,0 +1,1 @@
+"""What several encoders share; not plug-ins."""
