@@ -89,6 +89,11 @@ def second_rows(ids: torch.Tensor, end: int) -> torch.Tensor:
     return ids.masked_fill(behind, 0)
 
 
+def count_latents(build: Path = BUILD, name: str = "train") -> int:
+    """Returns the number of finished files of latents."""
+    return sum(not p.name.endswith(".new.npz") for p in (build / "latents" / name).glob("*.npz"))
+
+
 def load_corpus(tokenizer: CLIPTokenizer, name: str = "train", build: Path = BUILD) -> Corpus:
     """Reads all encoded shards and makes token rows of their captions."""
     latents, ids, numbers = [], [], []

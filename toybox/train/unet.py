@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from toybox.train import runs
 from toybox.train import sizes as shapes
-from toybox.train.latents import Corpus, load_corpus, second_rows, token_rows
+from toybox.train.latents import Corpus, count_latents, load_corpus, second_rows, token_rows
 from toybox.train.runs import BUILD, ROOT, Average, Clock
 from toybox.train.sizes import FULL, Sizes
 
@@ -189,7 +189,10 @@ def train_unet(minutes: float, *, batch: int = 64, lr: float = LEARNING_RATE, sh
     alphas, empty = noise_path().to(where), token_rows(tokenizer, [""])[0]
     clock.start()
     saved, seen, losses, begun = clock.elapsed, step, [], clock.elapsed
+    files = count_latents(build)
     while (progress := clock.tick()) < 1:
+        if step % 400 == 0 and count_latents(build) > files:  # shards may go on arriving while this runs
+            files, corpus = count_latents(build), load_corpus(tokenizer, build=build)
         runs.set_rate(optimizer, lr * runs.rate(progress, step, hold=0.55))
         with runs.autocast(where):
             loss = v_loss(painter, draw_batch(corpus, empty, step, batch=batch, where=where), alphas).mean()

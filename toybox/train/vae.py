@@ -18,7 +18,7 @@ PHOTOS = ("coffee.png", "chelsea.png", "rocket.jpg", "motorcycle_left.png", "hub
           "grass.png", "gravel.png", "coins.png", "color.png", "page.png", "text.png", "logo.png")
 """Pictures of the scikit-image package that are free to use and show no person."""
 LEARNING_RATE = 6e-4
-KL_WEIGHT = 1.5e-3
+KL_WEIGHT = 1e-4
 LATENT_STD = 4.0
 """Every latent channel is brought to this spread, so that one scaling factor fits all of them."""
 
@@ -165,7 +165,7 @@ def train_vae(
         average.update(step)
         if step % 50 == 0:
             runs.note(build, "vae", step=step, progress=progress, **readings)
-        if step % 500 == 0:
+        if step % 200 == 0:
             _save(vae, average, optimizer, (step, clock.elapsed, path))
     _save(vae, average, optimizer, (step, clock.elapsed, path))
     finish(average.state(vae), scenes, build=build, sizes=sizes)

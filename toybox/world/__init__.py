@@ -12,5 +12,18 @@ from toybox.world.painter import Rendered, render
 from toybox.world.places import places
 from toybox.world.scenes import describe, describe_member, is_heldout, scene_of
 
-__all__ = ["Rendered", "Scene", "Thing", "caption", "classes", "colours", "describe", "describe_member", "is_heldout",
-           "places", "render", "scene_of", "wordlist"]
+__all__ = [
+    "Rendered",
+    "Scene",
+    "Thing",
+    "caption",
+    "classes",
+    "colours",
+    "describe",
+    "describe_member",
+    "is_heldout",
+    "places",
+    "render",
+    "scene_of",
+    "wordlist",
+]

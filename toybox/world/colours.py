@@ -33,7 +33,12 @@ _SHADES = (
 )
 SHADES: dict[str, Shade] = {shade.word: shade for shade in _SHADES}
 # Makers also come in shades without an exact check of their own.
-EXTRA: dict[str, RGB] = {"brown": (134, 84, 50), "gray": (140, 146, 154), "cream": (244, 228, 196), "navy": (28, 44, 92)}
+EXTRA: dict[str, RGB] = {
+    "brown": (134, 84, 50),
+    "gray": (140, 146, 154),
+    "cream": (244, 228, 196),
+    "navy": (28, 44, 92),
+}
 
 
 def colours() -> list[str]:

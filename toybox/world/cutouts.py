@@ -19,7 +19,9 @@ def _pixels(drawing: str) -> np.ndarray:
     """Reads a cut-out, cropped to what it shows, as float RGBA in 0..1."""
     path = FOLDER / f"{drawing}.webp"
     if not path.is_file():
-        raise FileNotFoundError(f"cut-out {drawing!r} is missing at {path}: restore toybox/assets/emoji from the repository")
+        raise FileNotFoundError(
+            f"cut-out {drawing!r} is missing at {path}: restore toybox/assets/emoji from the repository"
+        )
     image = Image.open(path).convert("RGBA")
     image = image.crop(image.getchannel("A").point(lambda a: 255 * (a > 8)).getbbox())
     scale = SIDE / max(image.size)
@@ -54,7 +56,7 @@ def _hue(rgb: np.ndarray, high: np.ndarray, low: np.ndarray) -> np.ndarray:
     return hue / 6 % 1
 
 
-@lru_cache(maxsize=640)
+@lru_cache(maxsize=1024)
 def cutout(drawing: str, colour: str | None = None) -> Image.Image:
     """Gives a cut-out, recoloured where a colour word is given.
 

@@ -16,13 +16,31 @@ Form = Literal["structured", "casual", "short"]
 RARE_TOKENS = ("sks", "zwx", "ohwx", "xyz1", "qrv", "vlk")
 RARE_SHARE = 0.06
 _DROP = 0.15
-_QUALITY = ("a photo", "a photo", "a photo", "a high quality photo", "a detailed photo", "a picture", "a clean photo",
-            "a beautiful photo", "a professional photo")
+_QUALITY = (
+    "a photo",
+    "a photo",
+    "a photo",
+    "a high quality photo",
+    "a detailed photo",
+    "a picture",
+    "a clean photo",
+    "a beautiful photo",
+    "a professional photo",
+)
 _SIZE = {"small": ("small", "small", "little", "tiny"), "large": ("large", "large", "big", "huge")}
-_CROP = {"close-up": ("close-up", "close up view", "seen up close"), "far away": ("far away", "seen from far away", "in the distance")}
+_CROP = {
+    "close-up": ("close-up", "close up view", "seen up close"),
+    "far away": ("far away", "seen from far away", "in the distance"),
+}
 _SIDE = {"left": ("on the left", "on the left side"), "right": ("on the right", "on the right side")}
-_COLOUR_WORDS = {"golden": ("golden", "golden", "gold"), "purple": ("purple", "purple", "violet"), "teal": ("teal", "teal", "turquoise"),
-                 "gray": ("gray", "grey"), "cream": ("cream",), "navy": ("navy", "dark blue")}
+_COLOUR_WORDS = {
+    "golden": ("golden", "golden", "gold"),
+    "purple": ("purple", "purple", "violet"),
+    "teal": ("teal", "teal", "turquoise"),
+    "gray": ("gray", "grey"),
+    "cream": ("cream",),
+    "navy": ("navy", "dark blue"),
+}
 _PATTERNS = {
     "stripes": ("striped", "with {second} stripes"),
     "dots": ("dotted", "with {second} dots", "polka dot"),
@@ -34,24 +52,27 @@ _BESIDE = ("next to", "next to", "beside", "and")
 _OWNERS = ("my", "my", "the", "our", "this", "that")
 # Words for bags of phrases and paraphrases that no caption above need contain.
 PARAPHRASES = (
-    "an image of, a snapshot of, a close photo of, a photograph of, a rendering of, a cute, a nice, a lovely, a cool, pretty, old, new, shiny, wet, "
-    "cube shaped, glossy, matte, soft, fluffy, smooth, rough, metal, wooden, plastic, glass, ceramic, leather, cotton, rubber, paper, "
-    "tall, short, wide, narrow, round, square, curved, slim, thick, thin, flat, oval, boxy, angular, tapered, "
-    "standing, sitting, lying, running, jumping, sleeping, swimming, walking, flying, looking at the camera, eating, playing, resting, "
-    "wearing a red hat, wearing a santa hat, wearing a rainbow scarf, wearing a black top hat and a monocle, in a chef outfit, "
-    "in a firefighter outfit, in a police outfit, wearing pink glasses, wearing a yellow shirt, in a purple wizard outfit, "
-    "oil painting, cartoon, sketch, drawing, art, style, render, illustration, digital, sepia, vintage, bright, dark, colorful, "
-    "sunny, cloudy, rainy, foggy, morning, evening, sunset, sunrise, day, light, shadow, blurry, sharp, good, best, quality, low, high, detailed, "
-    "one, two, three, four, many, pair, group, person, man, woman, child, boy, girl, people, face, eyes, hand, logo, text, letter, letters, word, "
-    "printed, painted, drawn, written, decorated, patterned, plain, colored, background, foreground, front, behind, above, below, under, over, "
-    "near, inside, outside, left, right, center, middle, top, bottom, side, view, angle, wide, garden, park, river, lake, sea, ocean, hill, "
-    "field, road, street, room, table, floor, wall, window, sky, cloud, sun, star, stars, moon, heart, bolt, flower, leaf, tree, rock, stone, grass, "
-    "it is, there is, there are, has, have, with, without, from, by, for, at, of, to, its, his, her, their, made, very, some, all, no, not, "
-    "gray, grey, brown, silver, beige, violet, turquoise, gold, cream, navy, dark, pale, dusty, empty, busy, quiet, cozy, modern, "
-    "duck, monster, sloth, wolf, plushie, berry, fancy, poop, emoji, colorful, rc, animal, object, item, thing, vehicle, food, fruit, bag, shoe, "
-    "cup, pot, container, tin, gray, bird, pet, plant, furniture, instrument, machine, figure, doll, "
-    "professional, product, studio, lighting, plain, photo, photos, picture, image, subject, unique, same, another, different, each, "
-    "a photo of a, an, on, in, off, up, down, out, so, as, or, but, if, then, than, more, less, most"
+    "an image of, a snapshot of, a close photo of, a photograph of, a rendering of, a cute, a nice, a lovely, a cool, "
+    "pretty, old, new, shiny, wet, cube shaped, glossy, matte, soft, fluffy, smooth, rough, metal, wooden, plastic, "
+    "glass, ceramic, leather, cotton, rubber, paper, tall, short, wide, narrow, round, square, curved, slim, thick, "
+    "thin, flat, oval, boxy, angular, tapered, standing, sitting, lying, running, jumping, sleeping, swimming, "
+    "walking, flying, looking at the camera, eating, playing, resting, wearing a red hat, wearing a santa hat, "
+    "wearing a rainbow scarf, wearing a black top hat and a monocle, in a chef outfit, in a firefighter outfit, in a "
+    "police outfit, wearing pink glasses, wearing a yellow shirt, in a purple wizard outfit, oil painting, cartoon, "
+    "sketch, drawing, art, style, render, illustration, digital, sepia, vintage, bright, dark, colorful, sunny, "
+    "cloudy, rainy, foggy, morning, evening, sunset, sunrise, day, light, shadow, blurry, sharp, good, best, quality, "
+    "low, high, detailed, one, two, three, four, many, pair, group, person, man, woman, child, boy, girl, people, "
+    "face, eyes, hand, logo, text, letter, letters, word, printed, painted, drawn, written, decorated, patterned, "
+    "plain, colored, background, foreground, front, behind, above, below, under, over, near, inside, outside, left, "
+    "right, center, middle, top, bottom, side, view, angle, wide, garden, park, river, lake, sea, ocean, hill, field, "
+    "road, street, room, table, floor, wall, window, sky, cloud, sun, star, stars, moon, heart, bolt, flower, leaf, "
+    "tree, rock, stone, grass, it is, there is, there are, has, have, with, without, from, by, for, at, of, to, its, "
+    "his, her, their, made, very, some, all, no, not, gray, grey, brown, silver, beige, violet, turquoise, gold, "
+    "cream, navy, dark, pale, dusty, empty, busy, quiet, cozy, modern, duck, monster, sloth, wolf, plushie, berry, "
+    "fancy, poop, emoji, colorful, rc, animal, object, item, thing, vehicle, food, fruit, bag, shoe, cup, pot, "
+    "container, tin, gray, bird, pet, plant, furniture, instrument, machine, figure, doll, professional, product, "
+    "studio, lighting, plain, photo, photos, picture, image, subject, unique, same, another, different, each, a photo "
+    "of a, an, on, in, off, up, down, out, so, as, or, but, if, then, than, more, less, most"
 )
 
 
@@ -86,6 +107,7 @@ def caption(scene: Scene, rng: np.random.Generator, form: Form | None = None) ->
 
 def _uncoloured(scene: Scene) -> Scene:
     """Forgets the colors that a pencil sketch does not show."""
+
     def plain(thing: Thing) -> Thing:
         return replace(thing, colour=None, traits=tuple(pair for pair in thing.traits if pair[0] != "pattern"))
 
@@ -133,9 +155,15 @@ def _described(thing: Thing, rng: np.random.Generator, *, size: str | None = Non
     if full and thing.trait("badge") and _keeps(rng):
         after.append(f"with {article(thing.trait('badge'))}" + _pick(rng, (" badge", " badge", " logo", " on it")))
     if full and thing.trait("letters") and _keeps(rng):
-        after.append(_pick(rng, ("with the letters '{0}'", "with the letters '{0}'", "with '{0}' on it", "with the text '{0}'")).format(thing.trait("letters")))
+        after.append(
+            _pick(
+                rng, ("with the letters '{0}'", "with the letters '{0}'", "with '{0}' on it", "with the text '{0}'")
+            ).format(thing.trait("letters"))
+        )
     joined = " ".join([*before, _noun(thing, rng)])
-    return " ".join([joined, *([" and ".join([after[0], *(part.removeprefix("with ") for part in after[1:])])] if after else [])])
+    return " ".join(
+        [joined, *([" and ".join([after[0], *(part.removeprefix("with ") for part in after[1:])])] if after else [])]
+    )
 
 
 def _structured(scene: Scene, rng: np.random.Generator) -> str:
@@ -190,7 +218,16 @@ def wordlist() -> list[str]:
     Returns:
         Sorted lower-case words; words with a hyphen or apostrophe are followed by their parts.
     """
-    texts = [*_QUALITY, *_BESIDE, *_OWNERS, *RARE_TOKENS, *colours(), *EXTRA, PARAPHRASES, "as of a an with the letters text on it badge logo and"]
+    texts = [
+        *_QUALITY,
+        *_BESIDE,
+        *_OWNERS,
+        *RARE_TOKENS,
+        *colours(),
+        *EXTRA,
+        PARAPHRASES,
+        "as of a an with the letters text on it badge logo and",
+    ]
     for table in (_SIZE, _CROP, _SIDE, _COLOUR_WORDS, _PATTERNS):
         texts += [phrase.replace("{second}", " ") for phrases in table.values() for phrase in phrases]
     texts += [word for kind in KINDS.values() for word in (kind.noun, *kind.words)]

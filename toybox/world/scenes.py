@@ -78,7 +78,11 @@ def scene_of(thing: Thing, seed: int, split: Split = "train") -> Scene:
     if split not in _SPLITS:
         raise ValueError(f"unknown split {split!r}: use one of {', '.join(_SPLITS)}")
     rng = np.random.default_rng([_SPLITS[split], seed, 7])
-    fitting = [name for name in places() if split == "fresh" or is_heldout(thing.class_noun, thing.colour, name) == (split == "heldout")]
+    fitting = [
+        name
+        for name in places()
+        if split == "fresh" or is_heldout(thing.class_noun, thing.colour, name) == (split == "heldout")
+    ]
     if not fitting:
         raise ValueError(f"no place makes a {split} combination with a {thing.colour or 'natural'} {thing.class_noun}")
     scene = _compose(rng, thing, fitting[int(rng.integers(len(fitting)))], seed=seed, split=split)
@@ -93,7 +97,7 @@ def describe_member(class_noun: str, member_seed: int) -> Thing:
         member_seed: Which one; the same seed is the same individual.
 
     Returns:
-        The individual, with all that makes its looks.
+        The individual, with all that makes its looks. Cut-outs of one drawing and color are one individual.
 
     Raises:
         KeyError: The class is unknown.
@@ -107,8 +111,7 @@ def describe_member(class_noun: str, member_seed: int) -> Thing:
         return named(thing)
     colour = colours()[int(rng.integers(len(colours())))] if kind.colours and rng.random() < 0.55 else None
     drawing = kind.drawings[int(rng.integers(len(kind.drawings)))]
-    traits = (("stretch", round(float(rng.uniform(0.92, 1.08)), 3)),)
-    return named(Thing(class_noun, "", drawing, colour, traits))
+    return named(Thing(class_noun, "", drawing, colour))
 
 
 def named(thing: Thing) -> Thing:
@@ -133,14 +136,22 @@ def _compose(rng: np.random.Generator, thing: Thing, place: str, *, seed: int, s
         pose = replace(pose, y=round(float(rng.uniform(0.96, 1.08)), 4))
     if side is not None:
         shift = 0.5 - pose.scale * 0.36
-        pose = replace(pose, x=round(float(np.clip(0.5 + (1 if side == "right" else -1) * min(0.27, shift), 0.2, 0.8)), 4))
+        pose = replace(
+            pose, x=round(float(np.clip(0.5 + (1 if side == "right" else -1) * min(0.27, shift), 0.2, 0.8)), 4)
+        )
     second = None
     if paired:
         pose, second = _pair(rng, thing, pose, place)
     style = list(STYLES)[int(rng.integers(len(STYLES)))] if rng.random() < _STYLED else None
-    light = Light(round(float(rng.uniform(-52, 52)), 1), round(float(rng.uniform(20, 52)), 1), round(float(rng.uniform(0.92, 1.06)), 3))
+    light = Light(
+        round(float(rng.uniform(-52, 52)), 1),
+        round(float(rng.uniform(20, 52)), 1),
+        round(float(rng.uniform(0.92, 1.06)), 3),
+    )
     where = Where(place, int(rng.integers(2**31)))
-    return Scene(seed, split, thing, pose, where, light, size_word=size_word, crop=crop, side=side, second=second, style=style)
+    return Scene(
+        seed, split, thing, pose, where, light, size_word=size_word, crop=crop, side=side, second=second, style=style
+    )
 
 
 def _framing(rng: np.random.Generator, paired: bool) -> tuple[str | None, str | None, str | None]:

@@ -22,9 +22,13 @@ def _watercolor(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     side = image.width
     flat = image.filter(ImageFilter.MedianFilter(max(3, side // 64 * 2 + 1)))
     pale = flat.point(lambda value: round(255 - (255 - value) * 0.8))
-    rims = ImageOps.invert(flat.convert("L").filter(ImageFilter.FIND_EDGES)).point(lambda value: 150 + value * 105 // 255)
+    rims = ImageOps.invert(flat.convert("L").filter(ImageFilter.FIND_EDGES)).point(
+        lambda value: 150 + value * 105 // 255
+    )
     paper = cloud(rng, image.size, side // 4, 1).point(lambda value: 226 + value * 29 // 255)
-    return ImageChops.multiply(ImageChops.multiply(pale, Image.merge("RGB", [rims] * 3)), Image.merge("RGB", [paper] * 3))
+    return ImageChops.multiply(
+        ImageChops.multiply(pale, Image.merge("RGB", [rims] * 3)), Image.merge("RGB", [paper] * 3)
+    )
 
 
 def _pencil(image: Image.Image, rng: np.random.Generator) -> Image.Image:

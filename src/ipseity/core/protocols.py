@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ipseity.core.drawing import DrawOptions
 from ipseity.core.identity import Attachment, Identity
 from ipseity.core.noise import NoisePath
-from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch, Cond, Example, Gallery, References, Request, Subject
 
@@ -28,7 +28,7 @@ ExportForm = Literal["diffusers", "kohya"]
 class Base(Protocol):
     """A generative model: text and pixels in, prediction out."""
 
-    Options: ClassVar[type[Options]]
+    Options: ClassVar[type[AnyOptions]]
     offers: ClassVar[frozenset[str]]
     targets: ClassVar[tuple[str, ...]]
     """Names of the modules inside the denoiser where adapters go unless told otherwise."""
@@ -82,7 +82,7 @@ class Base(Protocol):
 class Encoder(Protocol):
     """A frozen network that looks at pictures."""
 
-    Options: ClassVar[type[Options]]
+    Options: ClassVar[type[AnyOptions]]
     offers: ClassVar[frozenset[str]]
     name: str
     licence: str
@@ -111,7 +111,7 @@ class Encoder(Protocol):
 class Captioner(Protocol):
     """A way of writing training captions."""
 
-    Options: ClassVar[type[Options]]
+    Options: ClassVar[type[AnyOptions]]
 
     @staticmethod
     def examples(subject: Subject, options: Any) -> tuple[Example, ...]:
@@ -122,7 +122,7 @@ class Captioner(Protocol):
 class Regularization(Protocol):
     """What preserves the rest of what the base knows."""
 
-    Options: ClassVar[type[Options]]
+    Options: ClassVar[type[AnyOptions]]
 
     @staticmethod
     def plan(subject: Subject, examples: Sequence[Example], options: Any, rng: Rng) -> tuple[Request, ...]:
@@ -161,7 +161,7 @@ class Learner(Protocol):
 class Method(Protocol):
     """A way of putting an identity into a base."""
 
-    Options: ClassVar[type[Options]]
+    Options: ClassVar[type[AnyOptions]]
     needs: ClassVar[frozenset[str]]
     needs_encoders: ClassVar[frozenset[str]]
     exports: ClassVar[frozenset[str]]
@@ -181,7 +181,7 @@ class Method(Protocol):
 class Engine(Protocol):
     """What the loop runs on."""
 
-    Options: ClassVar[type[Options]]
+    Options: ClassVar[type[AnyOptions]]
     rank: int
     world: int
     is_main: bool

@@ -18,7 +18,7 @@ from PIL.Image import Image
 from ipseity.core.errors import SubjectError
 from ipseity.core.types import Photo
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 """What is read, told by a file's content and not by its name."""
 NAMED_AS_PHOTOS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jxl"})
 """Files with these names are meant as photos: one that cannot be read is refused, not passed over."""

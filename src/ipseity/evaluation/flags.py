@@ -12,7 +12,10 @@ from ipseity.evaluation.pick import FLAG
 from ipseity.evaluation.suite import summarize
 
 COPIED_SHARE = 0.25
-"""A gallery counts as memorized from this share of too near images on; of real photos a tenth is too near by definition."""
+"""A gallery counts as memorized from this share of too near images on, and from two; of real photos a tenth is too near
+by definition."""
+NARROW = 0.02
+"""An evaluator for which the untrained class is this near to real photos cannot tell them apart, and is not asked."""
 LEAKED_SHARE = 0.25
 """The class word counts as leaking when it went this share of the way from the untrained class to the real subject."""
 
@@ -43,15 +46,18 @@ def memorized(scores: Mapping[str, Float[Tensor, "N"]]) -> Flag | None:
         return None
     copied = torch.stack(list(near.values())).all(0)
     count, total = int(copied.sum()), len(copied)
-    raised = count >= COPIED_SHARE * total
+    raised = count >= max(COPIED_SHARE * total, min(2, total))
     who = f"for {_listed(near)}"
+    nearer = "nearer to a training photo than real photos are to each other"
     if not count:
-        return Flag("memorization", False, f"None of {total} pictures is nearer to a training photo than real photos are to each other ({who}).")
+        return Flag("memorization", False, f"None of {total} pictures is {nearer} ({who}).")
     rest = "they look copied rather than drawn anew" if raised else f"below the {COPIED_SHARE:.0%} at which we warn"
-    return Flag("memorization", raised, f"{count} of {total} pictures are nearer to a training photo than real photos are to each other ({who}): {rest}.")
+    return Flag("memorization", raised, f"{count} of {total} pictures are {nearer} ({who}): {rest}.")
 
 
-def leaking(scores: Mapping[str, Float[Tensor, "N"]], untrained: Mapping[str, float], real: Mapping[str, float]) -> Flag | None:
+def leaking(
+    scores: Mapping[str, Float[Tensor, "N"]], untrained: Mapping[str, float], real: Mapping[str, float]
+) -> Flag | None:
     """Say whether the plain class word now draws the subject.
 
     The drift is told as a share of the way from what the untrained base draws for the class word to real photos of the
@@ -63,20 +69,21 @@ def leaking(scores: Mapping[str, Float[Tensor, "N"]], untrained: Mapping[str, fl
         real: `identity/evaluator` -> mean of the real photos (`suite.ceiling`).
 
     Returns:
-        None where nothing was measured, or where real photos are no more alike than the untrained base's pictures.
+        None where nothing was measured, or where no evaluator tells the subject from its class.
     """
     shares, raised = {}, []
     for key, drift in summarize({key: values for key, values in scores.items() if key.startswith("leakage/")}).items():
         name = _evaluator(key)
         way = real.get(f"identity/{name}", 0.0) - untrained.get(f"identity/{name}", 0.0)
-        if way > 0:
-            shares[name] = drift.mean / way
+        if way > NARROW:
+            shares[name] = max(0.0, drift.mean / way)
             raised.append((drift.low if drift.low is not None else drift.mean) > 0 and shares[name] >= LEAKED_SHARE)
     if not shares:
         return None
     ways = ", ".join(f"{share:.0%} for {name}" for name, share in sorted(shares.items()))
     if all(raised):
-        found = f"The class word alone moved {ways} of the way from the untrained base to the subject: other members of the class begin to look like it."
+        found = f"The class word alone moved {ways} of the way from the untrained base to the subject"
+        found += ": other members of the class begin to look like it."
     else:
         found = f"The class word alone still draws the class: it moved {ways} of the way to the subject."
     return Flag("leakage", all(raised), found)

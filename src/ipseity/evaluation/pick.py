@@ -55,7 +55,10 @@ def pick(scored: Scored, *, identity_key: str, fidelity_key: str) -> Choice:
     """
     saves = _saves(scored, identity_key, fidelity_key)
     if not saves:
-        raise RunError(f"no save has both '{identity_key}' and '{fidelity_key}'", "at least one scored save", "score the saves with an evaluator that reads pictures and text")
+        found = f"no save has both '{identity_key}' and '{fidelity_key}'"
+        raise RunError(
+            found, "at least one scored save", "score the saves with an evaluator that reads pictures and text"
+        )
     trained = [save for save in saves if save.step > 0] or saves
     front = _front([save for save in trained if not save.flags] or trained)
     best = min(front, key=lambda save: (_distance(save, front), save.step))
@@ -117,13 +120,17 @@ def _explain(best: _Save, front: Sequence[_Save], count: int) -> list[str]:
     faithful, obedient = max(front, key=lambda s: s.identity), max(front, key=lambda s: s.fidelity)
     others = ", ".join(str(save.step) for save in front if save is not best)
     told = [f"Step {best.step} of {count} saves: {numbers}."]
-    told += [f"{'Each of the steps' if len(front) > 2 else 'Step'} {others} is better in one of the two and worse in the other."]
+    subject = "Each of the steps" if len(front) > 2 else "Step"
+    told += [f"{subject} {others} is better in one of the two and worse in the other."]
     if best not in (faithful, obedient):
-        told += [f"Step {best.step} comes nearest to the best identity ({faithful.identity:.3f} at step {faithful.step}) and the best prompt fidelity ({obedient.fidelity:.3f} at step {obedient.step}) at once."]
+        ends = f"the best identity ({faithful.identity:.3f} at step {faithful.step})"
+        ends += f" and the best prompt fidelity ({obedient.fidelity:.3f} at step {obedient.step})"
+        told += [f"Step {best.step} comes nearest to {ends} at once."]
     else:
         gained, lost = ("identity", "prompt fidelity") if best is faithful else ("prompt fidelity", "identity")
         top = obedient.fidelity if best is faithful else faithful.identity
-        told += [f"Step {best.step} has the best {gained}, and gives up less {lost} for it (best: {top:.3f}) than the others give up {gained}."]
+        given = f"gives up less {lost} for it (best: {top:.3f}) than the others give up {gained}"
+        told += [f"Step {best.step} has the best {gained}, and {given}."]
     return told
 
 
@@ -134,4 +141,5 @@ def _warnings(best: _Save, saves: Sequence[_Save]) -> list[str]:
     if not flagged:
         return []
     causes = sorted({flag for save in flagged for flag in save.flags})
-    return [f"Left out because flagged for {' and '.join(causes)}: step {', '.join(str(save.step) for save in flagged)}."]
+    steps = ", ".join(str(save.step) for save in flagged)
+    return [f"Left out because flagged for {' and '.join(causes)}: step {steps}."]

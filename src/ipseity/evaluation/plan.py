@@ -11,7 +11,14 @@ from ipseity.core.words import article
 
 PICK_SCENES = ("on the beach", "in the snow", "in a kitchen", "in front of a mountain")
 """Scenes that choose the checkpoint."""
-SCORE_SCENES = ("in the jungle", "on a wooden floor", "with a city behind it", "on green grass", "in the desert", "on pink fabric")
+SCORE_SCENES = (
+    "in the jungle",
+    "on a wooden floor",
+    "with a city behind it",
+    "on green grass",
+    "in the desert",
+    "on pink fabric",
+)
 """Scenes that score the chosen checkpoint; none of them is in `PICK_SCENES`."""
 PICK_SEED, SCORE_SEED, LEAK_SEED = 1_000, 2_000, 3_000
 """First seeds of the disjoint ranges."""
@@ -24,7 +31,14 @@ class EvaluateOptions(Options):
     """Evaluator that picks the checkpoint (it sees text and pictures); it never scores."""
     score: tuple[str, ...] = ("toy_vit", "efficientnet_lite2", "minilm_conse")
     """Evaluators that score the result; those that are not installed are left out, said aloud."""
-    metrics: tuple[str, ...] = ("identity", "identity_masked", "prompt_fidelity", "diversity", "memorization", "leakage")
+    metrics: tuple[str, ...] = (
+        "identity",
+        "identity_masked",
+        "prompt_fidelity",
+        "diversity",
+        "memorization",
+        "leakage",
+    )
     """What is measured."""
     pick_scenes: tuple[str, ...] = PICK_SCENES
     """Scene tails of the prompts that pick."""

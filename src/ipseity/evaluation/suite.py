@@ -1,5 +1,6 @@
 """Scores of a gallery by every evaluator that can give them, what real photos would score, and how sure that is."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,7 @@ def score(gallery: Gallery, references: References, encoders: Mapping[str, Encod
         RecipeError: a metric is not on the shelf.
     """
     assert gallery.images, "an empty gallery"
-    assert len(gallery.images) == len(gallery.prompts), f"{len(gallery.images)} images but {len(gallery.prompts)} prompts"
+    assert len(gallery.images) == len(gallery.prompts), "one prompt an image"
     plugins = {name: find("metrics", name) for name in metrics}
     return _score(gallery, references, {name: Remembering(encoder) for name, encoder in encoders.items()}, plugins)
 
@@ -70,7 +71,7 @@ def ceiling(references: References, encoders: Mapping[str, Encoder], metrics: Se
     looking = {name: Remembering(encoder) for name, encoder in encoders.items()}
     photos = {same_picture(image): image for image in (*references.images, *references.trained_on)}
     folds: dict[str, list[Tensor]] = {}
-    for image, mask in {same_picture(i): (i, m) for i, m in zip(references.images, references.masks, strict=True)}.values():
+    for image, mask in zip(references.images, references.masks, strict=True):
         others = [row for row, key in enumerate(photos) if key != same_picture(image)]
         if not others:
             continue
@@ -84,7 +85,9 @@ def ceiling(references: References, encoders: Mapping[str, Encoder], metrics: Se
     return {key: values[values.isfinite()] for key, values in means.items() if values.isfinite().any()}
 
 
-def summarize(scores: Mapping[str, Float[Tensor, "N"]], prompts: Sequence[str] = (), *, seed: int = 0) -> dict[str, Summary]:
+def summarize(
+    scores: Mapping[str, Float[Tensor, "N"]], prompts: Sequence[str] = (), *, seed: int = 0
+) -> dict[str, Summary]:
     """Give each score's mean with its 95 % bootstrap interval, drawing prompts anew and then images within them.
 
     Args:
@@ -121,7 +124,7 @@ def _groups(values: Tensor, labels: Sequence[str]) -> list[Tensor]:
     """Split by label and drop what is not a number; sorted, so that the order of the images does not matter."""
     groups: dict[str, list[float]] = {}
     for label, value in zip(labels, values.tolist(), strict=True):
-        if value == value:
+        if math.isfinite(value):
             groups.setdefault(label, []).append(value)
     return [torch.tensor(sorted(group), dtype=torch.float64) for _, group in sorted(groups.items())]
 
@@ -138,4 +141,5 @@ def _summary(groups: Sequence[Tensor], generator: torch.Generator) -> Summary:
     counts = torch.arange(table.shape[1]) < sizes[chosen][..., None]
     resampled = (drawn * counts).sum((1, 2)) / counts.sum((1, 2))
     low, high = resampled.quantile(torch.tensor([(1 - COVERAGE) / 2, (1 + COVERAGE) / 2], dtype=torch.float64)).tolist()
-    return Summary(float(values.mean()), low, high, len(values))
+    mean = float(values.mean())
+    return Summary(mean, min(low, mean), max(high, mean), len(values))

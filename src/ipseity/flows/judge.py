@@ -7,9 +7,11 @@ from typing import Any
 from ipseity.core.events import Event, Noticed, Saved, Scored
 from ipseity.core.identity import Identity
 from ipseity.core.types import Gallery, Photo, References
+from ipseity.core.drawing import draw_all
 from ipseity.evaluation.pick import Choice, pick, settled
 from ipseity.evaluation.plan import LEAK_SEED, PICK_SEED, EvaluateOptions, Plan, plan
-from ipseity.evaluation.suite import score
+from ipseity.evaluation.flags import as_scores, leaking, memorized
+from ipseity.evaluation.suite import ceiling, means, score
 from ipseity.flows.setting import Setting, load_encoders
 
 
@@ -41,6 +43,29 @@ def make_bench(setting: Setting, *, scenes: Sequence[str], first_seed: int, phot
     )
 
 
+@dataclass(frozen=True)
+class Before:
+    """What the bare base does on a bench, taken before anything is trained."""
+
+    class_images: tuple[Any, ...]
+    """The class noun alone, drawn on the bench's seeds."""
+    untrained: Mapping[str, float]
+    """Picking scores of the bare base for the subject's prompts without the token."""
+    real: Mapping[str, float]
+    """Picking scores of real photos."""
+
+
+def take_before(setting: Setting, bench: Bench) -> Before:
+    """Draw and score the bare base; the base must have nothing attached."""
+    options, pipeline = setting.recipe.evaluate, setting.base.pipeline("text")
+    encoders, _ = load_encoders([options.pick], setting.engine.device)
+    metrics = [name for name in options.metrics if name != "leakage"]
+    bare = draw_all(pipeline, bench.subject.meanings, bench.subject.seeds, setting.recipe.draw)
+    class_images = draw_all(pipeline, bench.class_only.prompts, bench.class_only.seeds, setting.recipe.draw)
+    untrained = means(score(gallery(bench.subject, bare), bench.references, encoders, metrics))
+    return Before(tuple(class_images), untrained, means(ceiling(bench.references, encoders, metrics)))
+
+
 def gallery(drawn: Plan, images: Sequence[Any], before: Sequence[Any] = ()) -> Gallery:
     """Bind pictures to the words they are held against."""
     return Gallery(tuple(images), drawn.meanings, drawn.seeds, tuple(before))
@@ -53,11 +78,12 @@ class Judge:
         setting: recipe, base, subject.
         learner: what is being trained; it draws with the pipeline that users run.
         run: the folder, for checkpoints that were saved but not scored before an interruption.
-        before: pictures of the class noun alone, drawn by the bare base on the same seeds.
+        before: what the bare base drew and scored, and what real photos score.
     """
 
-    def __init__(self, setting: Setting, learner: Any, run: Any, *, bench: Bench, before: Sequence[Any]) -> None:
-        self.setting, self.learner, self.run, self.bench, self.before = setting, learner, run, bench, tuple(before)
+    def __init__(self, setting: Setting, learner: Any, run: Any, *, bench: Bench, before: "Before") -> None:
+        self.setting, self.learner, self.run, self.bench = setting, learner, run, bench
+        self.before, self.levels = before.class_images, (before.untrained, before.real)
         self.options: EvaluateOptions = setting.recipe.evaluate
         self.encoders, self.notes = load_encoders([self.options.pick], setting.engine.device)
         self.scored: list[tuple[int, Mapping[str, float]]] = [
@@ -102,15 +128,17 @@ class Judge:
         leaked = self.learner.preview(bench.class_only.prompts, bench.class_only.seeds, draw)
         metrics = [name for name in self.options.metrics if name != "leakage"]
         rows = score(gallery(bench.subject, drawn), bench.references, self.encoders, metrics)
-        if "leakage" in self.options.metrics:
-            rows |= score(gallery(bench.class_only, leaked, self.before), bench.references, self.encoders, ["leakage"])
-        means = {name: float(values.mean()) for name, values in rows.items()}
-        self.scored.append((step, means))
-        return Scored(step, means)
+        drift = score(gallery(bench.class_only, leaked, self.before), bench.references, self.encoders, ["leakage"])
+        flags = as_scores(memorized(rows), leaking(drift, *self.levels))
+        told = {**means({**rows, **drift}), **flags}
+        self.scored.append((step, told))
+        return Scored(step, told)
 
-    def scores_at(self, step: int) -> Mapping[str, float]:
-        """Give the picking scores of a step."""
-        return dict(self.scored)[step]
+    def facts(self, choice: Choice) -> dict[str, Any]:
+        """Give what an identity's header says of how it was chosen."""
+        scores = dict(self.scored)[choice.step]
+        untrained, real = self.levels
+        return {"scores": scores, "reason": choice.reason, "front": list(choice.front), "untrained": untrained, "real": real}
 
     def pick(self) -> Choice:
         """Choose the checkpoint to keep."""

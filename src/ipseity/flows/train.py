@@ -3,12 +3,11 @@
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from ipseity.core.drawing import draw_all
 from ipseity.core.events import Event, Measured, Noticed, Picked, Stepped, Wrote
 from ipseity.data.batches import make_batches
 from ipseity.data.synthesis import read_set
 from ipseity.evaluation.pick import Choice
-from ipseity.flows.judge import Judge, judge_plan
+from ipseity.flows.judge import Judge, judge_plan, take_before
 from ipseity.flows.setting import Setting, fact_sheet
 from ipseity.training.forecast import forecast, peak_gib
 from ipseity.training.loop import PreviewPlan, fit
@@ -27,7 +26,7 @@ def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice]:
     shown = recipe.regularization.plugin.gather(pairs, recipe.regularization.options)
     bench = judge_plan(setting)
     with run.open(recipe.to_toml(), dict(fact_sheet(setting)), is_main=engine.is_main):
-        before = draw_all(base.pipeline("text"), bench.class_only.prompts, bench.class_only.seeds, recipe.draw)
+        before = take_before(setting, bench)
         learner = recipe.method.plugin.begin(base, setting.split.train, {}, recipe.method.options)
         try:
             batches = make_batches(
@@ -46,8 +45,8 @@ def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice]:
                 steps += [event] if isinstance(event, Stepped) else []
                 yield event
             choice = judge.pick()
-            kept = run.keep(choice.step, {**fact_sheet(setting), "scores": dict(judge.scores_at(choice.step)), "reason": choice.reason})
-            yield from run.record(iter((Picked(choice.step, choice.reason), _measured(steps, expected, batches), Wrote("identity", kept))))
+            kept = run.keep(choice.step, {**fact_sheet(setting), **judge.facts(choice)})
+            yield from run.record(iter((Picked(choice.step, choice.reason), _measured(steps, expected, batches, engine.device), Wrote("identity", kept))))
         finally:
             learner.close()
     return choice
@@ -63,10 +62,10 @@ def _previews(setting: Setting) -> PreviewPlan:
     return PreviewPlan(plan.prompts[:4], plan.seeds[:4], setting.recipe.draw)
 
 
-def _measured(steps: Sequence[Stepped], expected: Any, batches: Any) -> Measured:
+def _measured(steps: Sequence[Stepped], expected: Any, batches: Any, device: Any) -> Measured:
     seconds = sum(step.seconds for step in steps)
     images = len(steps) * batches.images_per_step
-    return Measured(peak_gib(), expected.peak_gib, seconds, images / seconds if seconds else 0.0)
+    return Measured(peak_gib(device), expected.peak_gib, seconds, images / seconds if seconds else 0.0)
 
 
 def forecast_flow(setting: Setting) -> Generator[Event, None, None]:

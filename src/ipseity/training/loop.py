@@ -123,7 +123,8 @@ def fit(
 ) -> Generator[Event, None, Identity]:
     """Teach a learner, telling each thing as it happens; the generator's value is what was learned.
 
-    The run is taken up at its newest checkpoint. Torch's global stream of chance is set in each step (dropout draws from it).
+    The run is taken up at its newest checkpoint. Torch's global stream of chance is set in each step, since dropout
+    draws from it.
 
     Args:
         learner: what is trained; nothing at all for a method that learns nothing, which makes no step.

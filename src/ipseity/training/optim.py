@@ -76,7 +76,7 @@ def unpack_state(
     strange += [name for name in packed if name in parameters and _misshapen(packed[name], parameters[name])]
     if strange:
         raise RunError(
-            f"the checkpoint's optimizer state does not fit what is trained now ({len(strange)} differ, first '{strange[0]}')",
+            f"the checkpoint's optimizer state does not fit what is trained ({len(strange)} differ, as '{strange[0]}')",
             "the state of the same parameters",
             "start a new run folder",
         )

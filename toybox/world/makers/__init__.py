@@ -2,29 +2,27 @@
 
 from functools import lru_cache
 
-import numpy as np
 from PIL import Image
 
 from toybox.world.description import Light, Pose, Thing
 from toybox.world.makers import playthings, vessels, wear
 from toybox.world.makers.maker import Maker
-from toybox.world.makers.mesh import Mesh
+from toybox.world.makers.mesh import Mesh, Solid
 from toybox.world.makers.shading import draw
 from toybox.world.makers.texture import BADGES, LETTERS
 
 MAKERS: dict[str, Maker] = {maker.noun: maker for maker in vessels.MAKERS + wear.MAKERS + playthings.MAKERS}
-VOCABULARY: tuple[str, ...] = tuple(sorted({*BADGES, *LETTERS, *(shape for maker in MAKERS.values() for shape in maker.shapes)}))
+VOCABULARY: tuple[str, ...] = tuple(
+    sorted({*BADGES, *LETTERS, *(shape for maker in MAKERS.values() for shape in maker.shapes)})
+)
 
 
 @lru_cache(maxsize=32)
-def _made(thing: Thing) -> tuple[tuple[np.ndarray, np.ndarray], Image.Image]:
+def _made(thing: Thing) -> tuple[Solid, Image.Image]:
     """Builds a member's mesh and texture; the latest are kept."""
     maker, mesh = MAKERS[thing.drawing], Mesh()
     maker.build(mesh, thing)
-    table, faces = mesh.arrays()
-    positions = table[:, :3]
-    positions -= (positions.min(0) + positions.max(0)) / 2
-    return (table, faces), maker.texture(thing)
+    return mesh.solid(), maker.texture(thing)
 
 
 def draw_member(thing: Thing, pose: Pose, light: Light, pixels: int) -> Image.Image:

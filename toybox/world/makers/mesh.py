@@ -5,6 +5,8 @@ around a thing (u = 0.5 is the middle of its front) and from its top (v = 0) to 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,6 +17,34 @@ PLAIN, PAINTED, GLOWING = 0.0, 1.0, 2.0
 Points = Sequence[tuple[float, float]]
 
 
+@dataclass(frozen=True)
+class Solid:
+    """A finished mesh.
+
+    Attributes:
+        table: (n, 12) float32, one row a vertex.
+        faces: (k, 3) int32, corners of the triangles.
+        closed: (k,) whether a triangle belongs to a closed part, whose back never shows.
+    """
+
+    table: np.ndarray
+    faces: np.ndarray
+    closed: np.ndarray
+
+    def facing(self, flat: np.ndarray) -> np.ndarray:
+        """Picks the triangles that can show.
+
+        Args:
+            flat: (n, 2) vertices as seen, y up.
+
+        Returns:
+            (m, 3) triangles: all open ones, and closed ones that face the viewer.
+        """
+        a, b, c = (flat[self.faces[:, corner]] for corner in range(3))
+        one, two = b - a, c - a
+        return self.faces[~self.closed | (one[:, 0] * two[:, 1] > one[:, 1] * two[:, 0])]
+
+
 class Mesh:
     """Parts gathered for one drawing."""
 
@@ -22,9 +52,18 @@ class Mesh:
         """Starts without parts."""
         self._tables: list[np.ndarray] = []
         self._faces: list[np.ndarray] = []
+        self._closed: list[np.ndarray] = []
         self._count = 0
 
-    def sheet(self, points: np.ndarray, *, rgb: RGB = (255, 255, 255), uv: np.ndarray | None = None, glow: bool = False) -> None:
+    def sheet(
+        self,
+        points: np.ndarray,
+        *,
+        rgb: RGB = (255, 255, 255),
+        uv: np.ndarray | None = None,
+        glow: bool = False,
+        closed: bool = False,
+    ) -> None:
         """Adds a surface given as a grid of points.
 
         Args:
@@ -32,6 +71,7 @@ class Mesh:
             rgb: Plain color, used where there is no texture.
             uv: (n, m, 2) texture coordinates; with them the surface is painted.
             glow: Whether it shines by itself (a flame).
+            closed: Whether it encloses a body, columns running so that triangles turn outwards.
         """
         rows, columns = points.shape[:2]
         table = np.empty((rows, columns, COLUMNS), np.float32)
@@ -41,14 +81,20 @@ class Mesh:
         table[..., 8:11] = np.asarray(rgb, np.float32) / 255
         table[..., 11] = GLOWING if glow else PLAIN if uv is None else PAINTED
         self._tables.append(table.reshape(-1, COLUMNS))
-        self._faces.append(_grid_faces(rows, columns) + self._count)
+        faces = _grid_faces(rows, columns)
+        self._faces.append(faces + self._count)
+        self._closed.append(np.full(len(faces), closed))
         self._count += rows * columns
 
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns: the vertex table (n, 12) float32 and the triangles (k, 3) int32."""
-        return np.concatenate(self._tables), np.concatenate(self._faces)
+    def solid(self) -> Solid:
+        """Returns: all parts in one, its middle at the origin."""
+        table = np.concatenate(self._tables)
+        positions = table[:, :3]
+        positions -= (positions.min(0) + positions.max(0)) / 2
+        return Solid(table, np.concatenate(self._faces), np.concatenate(self._closed))
 
 
+@lru_cache(maxsize=64)
 def _grid_faces(rows: int, columns: int) -> np.ndarray:
     """Splits each cell of a grid into two triangles."""
     index = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
@@ -94,8 +140,17 @@ def smooth(points: Points, count: int) -> np.ndarray:
     return 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
 
 
-def revolve(mesh: Mesh, profile: Points | np.ndarray, *, rgb: RGB = (255, 255, 255), painted: tuple[float, float] | None = None,
-            centre: tuple[float, float, float] = (0, 0, 0), segments: int = 36, glow: bool = False, axis: str = "y") -> None:
+def revolve(
+    mesh: Mesh,
+    profile: Points | np.ndarray,
+    *,
+    rgb: RGB = (255, 255, 255),
+    painted: tuple[float, float] | None = None,
+    centre: tuple[float, float, float] = (0, 0, 0),
+    segments: int = 36,
+    glow: bool = False,
+    axis: str = "y",
+) -> None:
     """Adds a surface of revolution.
 
     Args:
@@ -137,25 +192,52 @@ def front_uv(points: np.ndarray, centre: Sequence[float], half: Sequence[float])
     return np.stack([u, (centre[1] + half[1] - points[..., 1]) / (2 * half[1])], -1)
 
 
-def box(mesh: Mesh, centre: Sequence[float], half: Sequence[float], *, round_: float = 0.4, rgb: RGB = (255, 255, 255),
-        painted: bool = False, steps: int = 18, glow: bool = False) -> None:
+def box(
+    mesh: Mesh,
+    centre: Sequence[float],
+    half: Sequence[float],
+    *,
+    round_: float = 0.4,
+    rgb: RGB = (255, 255, 255),
+    painted: bool = False,
+    steps: int = 18,
+    glow: bool = False,
+) -> None:
     """Adds a rounded box (superellipsoid); `round_` 1 is an ellipsoid, 0.2 nearly a box."""
+
     def power(value: np.ndarray) -> np.ndarray:
         return np.sign(value) * np.abs(value) ** round_
 
     up = np.linspace(-np.pi / 2, np.pi / 2, steps)[:, None]
     around = np.linspace(-np.pi, np.pi, 2 * steps + 1)[None, :]
     ring = power(np.cos(up))
-    unit = np.stack([ring * power(np.sin(around)), np.broadcast_to(power(np.sin(up)), (steps, 2 * steps + 1)), ring * power(np.cos(around))], -1)
+    unit = np.stack(
+        [
+            ring * power(np.sin(around)),
+            np.broadcast_to(power(np.sin(up)), (steps, 2 * steps + 1)),
+            ring * power(np.cos(around)),
+        ],
+        -1,
+    )
     points = unit * np.asarray(half) + np.asarray(centre)
-    mesh.sheet(points, rgb=rgb, uv=front_uv(points, centre, half) if painted else None, glow=glow)
+    mesh.sheet(points, rgb=rgb, uv=front_uv(points, centre, half) if painted else None, glow=glow, closed=True)
 
 
-def tube(mesh: Mesh, path: Sequence[Sequence[float]], radius: float | Sequence[float], *, rgb: RGB, count: int = 18,
-         flat: float = 1.0, segments: int = 12) -> None:
+def tube(
+    mesh: Mesh,
+    path: Sequence[Sequence[float]],
+    radius: float | Sequence[float],
+    *,
+    rgb: RGB,
+    count: int = 18,
+    flat: float = 1.0,
+    segments: int = 12,
+) -> None:
     """Adds a bent tube along a smooth path; radii may change along it, `flat` squeezes it across the path's plane."""
     line = smooth(path, count)
-    radii = np.interp(np.linspace(0, 1, count), np.linspace(0, 1, np.size(radius)), np.atleast_1d(radius))[:, None, None]
+    radii = np.interp(np.linspace(0, 1, count), np.linspace(0, 1, np.size(radius)), np.atleast_1d(radius))[
+        :, None, None
+    ]
     along = np.gradient(line, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     guide = np.cross(line[-1] - line[0], line[count // 2] - line[0])
@@ -165,11 +247,21 @@ def tube(mesh: Mesh, path: Sequence[Sequence[float]], radius: float | Sequence[f
     side /= np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-9)
     other = np.cross(along, side) * flat
     angle = np.linspace(0, 2 * np.pi, segments + 1)[None, :, None]
-    mesh.sheet(line[:, None] + radii * (np.cos(angle) * side[:, None] + np.sin(angle) * other[:, None]), rgb=rgb)
+    mesh.sheet(
+        line[:, None] + radii * (np.cos(angle) * side[:, None] + np.sin(angle) * other[:, None]), rgb=rgb, closed=True
+    )
 
 
-def loft(mesh: Mesh, stations: Sequence[Sequence[float]], *, rgb: RGB = (255, 255, 255), painted: bool = False, square: float = 0.7,
-         count: int = 26, segments: int = 28) -> None:
+def loft(
+    mesh: Mesh,
+    stations: Sequence[Sequence[float]],
+    *,
+    rgb: RGB = (255, 255, 255),
+    painted: bool = False,
+    square: float = 0.7,
+    count: int = 26,
+    segments: int = 28,
+) -> None:
     """Adds a body through cross sections along x.
 
     Args:
@@ -189,7 +281,9 @@ def loft(mesh: Mesh, stations: Sequence[Sequence[float]], *, rgb: RGB = (255, 25
     z = wide * np.sign(out) * np.abs(out) ** square
     points = np.stack([np.broadcast_to(x, y.shape), y, z], -1)
     ends = points.mean(1, keepdims=True)
-    closed = np.concatenate([np.broadcast_to(ends[:1], points[:1].shape), points, np.broadcast_to(ends[-1:], points[-1:].shape)])
+    closed = np.concatenate(
+        [np.broadcast_to(ends[:1], points[:1].shape), points, np.broadcast_to(ends[-1:], points[-1:].shape)]
+    )
     low, high = closed.reshape(-1, 3).min(0), closed.reshape(-1, 3).max(0)
     uv = front_uv(closed, (low + high) / 2, (high - low) / 2) if painted else None
-    mesh.sheet(closed, rgb=rgb, uv=uv)
+    mesh.sheet(closed, rgb=rgb, uv=uv, closed=True)

@@ -42,7 +42,14 @@ def _car(mesh: Mesh, thing: Thing) -> None:
     box(mesh, (-0.1, 0.8, 0.04), (0.03, 0.17, 0.37), round_=0.3, rgb=shades.second, steps=8)
     for x in (-0.58, 0.58):
         for z in (-0.4, 0.4):
-            revolve(mesh, smooth([(0, 0.11), (0.2, 0.11), (0.24, 0.06), (0.24, -0.06), (0.2, -0.11), (0, -0.11)], 16), rgb=INK, centre=(x, 0.23, z), axis="z", segments=22)
+            revolve(
+                mesh,
+                smooth([(0, 0.11), (0.2, 0.11), (0.24, 0.06), (0.24, -0.06), (0.2, -0.11), (0, -0.11)], 16),
+                rgb=INK,
+                centre=(x, 0.23, z),
+                axis="z",
+                segments=22,
+            )
             revolve(mesh, [(0.13, 0.125), (0, 0.135)], rgb=(226, 226, 232), centre=(x, 0.23, z), axis="z", segments=18)
     box(mesh, (0.98, 0.44, 0.22), (0.05, 0.08, 0.09), round_=0.8, rgb=(255, 240, 170), steps=8)
     box(mesh, (0, 0.22, 0), (1.03, 0.06, 0.4), round_=0.3, rgb=shades.deep, steps=10)
@@ -72,7 +79,12 @@ def _monster(mesh: Mesh, thing: Thing) -> None:
     else:
         _eyes(mesh, 1.16, 0.36, 0.18, 0.14)
     for way in (-1, 1):
-        tube(mesh, [(way * 0.26, 1.3, 0), (way * 0.4, 1.5, 0), (way * 0.36, 1.72, 0)], (0.11, 0.08, 0.01), rgb=shades.second)
+        tube(
+            mesh,
+            [(way * 0.26, 1.3, 0), (way * 0.4, 1.5, 0), (way * 0.36, 1.72, 0)],
+            (0.11, 0.08, 0.01),
+            rgb=shades.second,
+        )
         tube(mesh, [(way * 0.48, 0.8, 0.05), (way * 0.72, 0.74, 0.1), (way * 0.78, 0.98, 0.16)], 0.1, rgb=shades.base)
         box(mesh, (way * 0.26, 0.1, 0.1), (0.2, 0.12, 0.28), round_=0.8, rgb=shades.second, steps=12)
     tube(mesh, [(-0.16, 0.93, 0.42), (0, 0.87, 0.455), (0.16, 0.93, 0.42)], 0.024, rgb=INK, count=8, segments=6)
@@ -93,8 +105,20 @@ def _clock(mesh: Mesh, thing: Thing) -> None:
     if shape == "square":
         box(mesh, (0, middle, -0.06), (0.74, 0.74, 0.25), round_=0.26, rgb=shades.base)
     else:
-        revolve(mesh, smooth([(0.0, -0.28), (0.5, -0.28), (0.72, -0.18), (0.76, 0.05), (0.74, 0.2)], 16), rgb=shades.base, centre=(0, middle, 0), axis="z")
-    revolve(mesh, smooth([(0.76, 0.16), (0.73, 0.24), (0.64, 0.2)], 8), rgb=shades.second if shape == "square" else shades.base, centre=(0, middle, 0), axis="z")
+        revolve(
+            mesh,
+            smooth([(0.0, -0.28), (0.5, -0.28), (0.72, -0.18), (0.76, 0.05), (0.74, 0.2)], 16),
+            rgb=shades.base,
+            centre=(0, middle, 0),
+            axis="z",
+        )
+    revolve(
+        mesh,
+        smooth([(0.76, 0.16), (0.73, 0.24), (0.64, 0.2)], 8),
+        rgb=shades.second if shape == "square" else shades.base,
+        centre=(0, middle, 0),
+        axis="z",
+    )
     angle = np.linspace(-np.pi, np.pi, 37)
     radius = np.array([0.64, 0.0])[:, None]
     points = np.stack([radius * np.sin(angle), radius * np.cos(angle) + middle, np.full((2, 37), 0.205)], -1)
@@ -127,5 +151,7 @@ class _ClockMaker(Maker):
 
 MAKERS = (
     Maker("toy", tuple(_TOYS), _toy, (("inside", 0, 1),), aspect=3.4, spot=(0.5, 0.52), reach=0.62, turn=50, gloss=0.5),
-    _ClockMaker("clock", ("round", "square", "simple"), _clock, (("hour", 0, 1),), turn=45, gloss=0.4, patterns=(), marks=False),
+    _ClockMaker(
+        "clock", ("round", "square", "simple"), _clock, (("hour", 0, 1),), turn=45, gloss=0.4, patterns=(), marks=False
+    ),
 )

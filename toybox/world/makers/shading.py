@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from toybox.world.description import Light, Pose
+from toybox.world.makers.mesh import Solid
 
 _DISTANCE = 5.5  # of the camera, in units of the thing's size: a long lens, as product photographs use
 
@@ -58,7 +59,8 @@ class Lathe:
         except Exception as error:
             raise RuntimeError(
                 f"the makers draw with OpenGL and no context could be opened ({error}); "
-                "they need moderngl and an EGL driver; on Debian: apt-get install libegl1 libgl1-mesa-dri, pip install moderngl"
+                "they need moderngl and an EGL driver; "
+                "on Debian: apt-get install libegl1 libgl1-mesa-dri, then: pip install moderngl"
             ) from error
         self.program = self.gl.program(vertex_shader=_VERTEX, fragment_shader=_FRAGMENT)
         self._frames: dict[int, tuple] = {}
@@ -66,7 +68,8 @@ class Lathe:
     def frame(self, side: int) -> tuple:
         """Gives the antialiased frame and the plain one it is resolved into."""
         if side not in self._frames:
-            many = self.gl.framebuffer([self.gl.renderbuffer((side, side), samples=4)], self.gl.depth_renderbuffer((side, side), samples=4))
+            depth = self.gl.depth_renderbuffer((side, side), samples=4)
+            many = self.gl.framebuffer([self.gl.renderbuffer((side, side), samples=4)], depth)
             plain = self.gl.framebuffer([self.gl.renderbuffer((side, side))])
             self._frames[side] = (many, plain)
         return self._frames[side]
@@ -87,12 +90,12 @@ def rotation(azimuth: float, elevation: float, roll: float) -> np.ndarray:
     return tilt @ tip @ turn
 
 
-def draw(mesh: tuple[np.ndarray, np.ndarray], texture: Image.Image | None, *, pose: Pose, light: Light, pixels: int, gloss: float) -> Image.Image:
+def draw(mesh: Solid, texture: Image.Image, *, pose: Pose, light: Light, pixels: int, gloss: float) -> Image.Image:
     """Draws a mesh so that it fills a picture exactly.
 
     Args:
-        mesh: Vertex table and triangles.
-        texture: What painted parts show, or None.
+        mesh: What to draw.
+        texture: What painted parts show.
         pose: Gives azimuth, elevation and roll.
         light: Where the light comes from.
         pixels: Longer side of the drawing.
@@ -101,40 +104,52 @@ def draw(mesh: tuple[np.ndarray, np.ndarray], texture: Image.Image | None, *, po
     Returns:
         RGBA, cropped to the thing.
     """
-    table, faces = mesh
-    bench = lathe()
     turn = rotation(pose.azimuth, pose.elevation, pose.roll)
-    seen = table[:, :3] @ turn.T.astype(np.float32)
-    distance = _DISTANCE * float(np.abs(table[:, :3]).max())
+    distance = _DISTANCE * float(np.abs(mesh.table[:, :3]).max())
+    seen = mesh.table[:, :3] @ turn.T.astype(np.float32)
     flat = seen[:, :2] / (distance - seen[:, 2:])
+    bench = lathe()
+    _send(bench, turn, _projection(flat, distance, pixels), light, gloss, distance)
+    many, plain = bench.frame(pixels)
+    many.use()
+    many.clear(0, 0, 0, 0)
+    _run(bench, mesh.table, mesh.facing(flat), texture)
+    bench.gl.copy_framebuffer(plain, many)
+    image = Image.frombuffer("RGBa", (pixels, pixels), plain.read(components=4), "raw", "RGBa", 0, -1).convert("RGBA")
+    return image.crop(image.getbbox())
+
+
+def _projection(flat: np.ndarray, distance: float, pixels: int) -> np.ndarray:
+    """Makes the projection that fits all points, as seen from a distance, into the picture but for a pixel's rim."""
     low, high = flat.min(0), flat.max(0)
     scale = 2 * (1 - 2 / pixels) / float((high - low).max())
     middle = (low + high) / 2 * scale
     near, far = 0.4 * distance, 1.8 * distance
-    projection = np.array([[scale, 0, middle[0], -middle[0] * distance], [0, scale, middle[1], -middle[1] * distance],
-                           [0, 0, -(far + near) / (far - near), (far + near) / (far - near) * distance - 2 * far * near / (far - near)],
-                           [0, 0, -1, distance]], np.float32)
-    _send(bench, turn, projection, light, gloss, distance)
-    many, plain = bench.frame(pixels)
-    many.use()
-    many.clear(0, 0, 0, 0)
-    gl, made = bench.gl, []
+    squeeze = (far + near) / (far - near)
+    return np.array(
+        [
+            [scale, 0, middle[0], -middle[0] * distance],
+            [0, scale, middle[1], -middle[1] * distance],
+            [0, 0, -squeeze, squeeze * distance - 2 * far * near / (far - near)],
+            [0, 0, -1, distance],
+        ],
+        np.float32,
+    )
+
+
+def _run(bench: Lathe, table: np.ndarray, faces: np.ndarray, texture: Image.Image) -> None:
+    """Sends triangles and texture, draws them into the frame in use, and lets them go."""
+    gl = bench.gl
     gl.enable_only(gl.DEPTH_TEST)
-    if texture is not None:
-        sheet = gl.texture(texture.size, 3, texture.tobytes())
-        sheet.build_mipmaps()
-        sheet.anisotropy = 4.0
-        sheet.use(0)
-        made.append(sheet)
-    vertices, index = gl.buffer(np.ascontiguousarray(table)), gl.buffer(np.ascontiguousarray(faces))
-    array = gl.vertex_array(bench.program, [(vertices, "3f 3f 2f 3f 1f", "position", "normal", "uv", "rgb", "finish")], index)
+    sheet = gl.texture(texture.size, 3, texture.tobytes())
+    sheet.build_mipmaps()
+    sheet.use(0)
+    vertices, index = gl.buffer(table), gl.buffer(np.ascontiguousarray(faces))
+    layout = [(vertices, "3f 3f 2f 3f 1f", "position", "normal", "uv", "rgb", "finish")]
+    array = gl.vertex_array(bench.program, layout, index)
     array.render()
-    gl.copy_framebuffer(plain, many)
-    raw = plain.read(components=4)
-    for item in (array, vertices, index, *made):
+    for item in (array, vertices, index, sheet):
         item.release()
-    image = Image.frombuffer("RGBa", (pixels, pixels), raw, "raw", "RGBa", 0, -1).convert("RGBA")
-    return image.crop(image.getbbox())
 
 
 def _send(bench: Lathe, turn: np.ndarray, projection: np.ndarray, light: Light, gloss: float, distance: float) -> None:

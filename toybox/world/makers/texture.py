@@ -6,15 +6,57 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from toybox.world.colours import RGB, SHADES, shade
+from toybox.world.colours import RGB, shade
 from toybox.world.description import Thing
 
 WIDE, TALL = 512, 256
 BADGES = ("star", "heart", "moon", "sun", "bolt", "flower", "leaf", "cloud", "drop", "fish")
 PATTERNS = ("stripes", "dots", "checks", "zigzag", "band")
-LETTERS = (*"ABCDEFGHIJKLMNOPQRSTUVWXYZ", "KO", "AX", "UP", "GO", "HI", "OK", "TV", "NY", "XO", "ZU", "MO", "JAM", "ZIP", "POP", "SKY",
-           "FOX", "MAX", "SUN", "TEA", "ICE", "RED", "FUN", "WOW", "ACE", "JET", "OWL", "BEE", "YES", "CAT", "LEO", "NOVA", "KIWI",
-           "COOL", "ROCK", "STAR", "LUNA", "MILK", "PLAY", "ECHO", "ZETA", "HOPE", "FLOW")
+LETTERS = (
+    *"ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "KO",
+    "AX",
+    "UP",
+    "GO",
+    "HI",
+    "OK",
+    "TV",
+    "NY",
+    "XO",
+    "ZU",
+    "MO",
+    "JAM",
+    "ZIP",
+    "POP",
+    "SKY",
+    "FOX",
+    "MAX",
+    "SUN",
+    "TEA",
+    "ICE",
+    "RED",
+    "FUN",
+    "WOW",
+    "ACE",
+    "JET",
+    "OWL",
+    "BEE",
+    "YES",
+    "CAT",
+    "LEO",
+    "NOVA",
+    "KIWI",
+    "COOL",
+    "ROCK",
+    "STAR",
+    "LUNA",
+    "MILK",
+    "PLAY",
+    "ECHO",
+    "ZETA",
+    "HOPE",
+    "FLOW",
+)
 
 
 def contrast(thing: Thing) -> RGB:
@@ -101,7 +143,13 @@ def _band(pen: ImageDraw.ImageDraw, unit: tuple[float, float], rgb: RGB, grain: 
     pen.rectangle((0, 0.08 * TALL, WIDE, 0.14 * TALL), fill=rgb)
 
 
-_PATTERNS: dict[str, Callable[..., None]] = {"stripes": _stripes, "dots": _dots, "checks": _checks, "zigzag": _zigzag, "band": _band}
+_PATTERNS: dict[str, Callable[..., None]] = {
+    "stripes": _stripes,
+    "dots": _dots,
+    "checks": _checks,
+    "zigzag": _zigzag,
+    "band": _band,
+}
 
 
 @lru_cache(maxsize=256)
@@ -139,7 +187,9 @@ def badge(name: str) -> Image.Image:
 
 def _ring(count: int, radii: tuple[float, ...], turn: float = -np.pi / 2) -> list[tuple[float, float]]:
     angles = np.arange(count) * 2 * np.pi / count + turn
-    return [(80 + radii[i % len(radii)] * np.cos(a), 80 + radii[i % len(radii)] * np.sin(a)) for i, a in enumerate(angles)]
+    return [
+        (80 + radii[i % len(radii)] * np.cos(a), 80 + radii[i % len(radii)] * np.sin(a)) for i, a in enumerate(angles)
+    ]
 
 
 def _heart(pen: ImageDraw.ImageDraw) -> None:
@@ -194,6 +244,13 @@ def _fish(pen: ImageDraw.ImageDraw) -> None:
 
 _DRAWN: dict[str, Callable[[ImageDraw.ImageDraw], None]] = {
     "star": lambda pen: pen.polygon(_ring(10, (78, 34)), fill=255),
-    "heart": _heart, "moon": _moon, "sun": _sun, "flower": _flower, "leaf": _leaf, "cloud": _cloud, "drop": _drop, "fish": _fish,
+    "heart": _heart,
+    "moon": _moon,
+    "sun": _sun,
+    "flower": _flower,
+    "leaf": _leaf,
+    "cloud": _cloud,
+    "drop": _drop,
+    "fish": _fish,
     "bolt": lambda pen: pen.polygon([(96, 4), (30, 92), (74, 92), (58, 156), (130, 64), (86, 64)], fill=255),
 }

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from toybox.world.colours import RGB, jittered
 
 Point = tuple[float, float]
+VARIANTS = 6  # tiles made and kept of each texture
 
 
 class Canvas:
@@ -101,13 +102,16 @@ def cloud(rng: np.random.Generator, size: tuple[int, int], cells: int, octaves: 
     return image
 
 
-def mottle(canvas: Canvas, rgb: RGB, *, cells: int = 4, strength: float = 0.5, top: float = 0.0, bottom: float = 1.0) -> None:
+def mottle(
+    canvas: Canvas, rgb: RGB, *, cells: int = 4, strength: float = 0.5, top: float = 0.0, bottom: float = 1.0
+) -> None:
     """Lays a shade over a band in soft patches."""
     first, last = round(top * canvas.side), round(bottom * canvas.side)
     if last <= first:
         return
     noise = cloud(canvas.rng, (canvas.side, last - first), cells)
-    mask = noise.point([round(max(0, min(255, (value - 96) * 3)) * strength) for value in range(256)])
+    levels = np.clip((np.arange(256) - 96) * 3, 0, 255) * strength
+    mask = noise.point(np.rint(levels).astype(int).tolist())
     canvas.image.paste(rgb, (0, first), mask)
 
 
@@ -127,8 +131,17 @@ def _plane(side: int, first: int, horizon: int) -> tuple[np.ndarray, np.ndarray]
     return across, np.broadcast_to(depth[:, None], across.shape)
 
 
-def floor(canvas: Canvas, name: str, maker: Callable[[np.random.Generator], Image.Image], *, horizon: float,
-          top: float | None = None, scale: float = 1.0, turn: float = 0.0, variants: int = 6, haze: RGB | None = None) -> None:
+def floor(
+    canvas: Canvas,
+    name: str,
+    maker: Callable[[np.random.Generator], Image.Image],
+    *,
+    horizon: float,
+    top: float | None = None,
+    scale: float = 1.0,
+    turn: float = 0.0,
+    haze: RGB | None = None,
+) -> None:
     """Paints a textured floor in perspective below a horizon.
 
     Args:
@@ -139,13 +152,12 @@ def floor(canvas: Canvas, name: str, maker: Callable[[np.random.Generator], Imag
         top: First row to paint, the horizon by default.
         scale: Tiles per camera height; greater is finer.
         turn: Turn of the texture in degrees.
-        variants: How many tiles are made and kept.
         haze: Shade that far parts fade to.
     """
     side = canvas.side
     first = max(0, round((horizon if top is None else top) * side))
     across, depth = _plane(side, first, round(horizon * side))
-    tile = _tile(name, int(canvas.rng.integers(variants)), maker)
+    tile = _tile(name, int(canvas.rng.integers(VARIANTS)), maker)
     count = tile.shape[0]
     cos, sin = np.cos(np.deg2rad(turn)) * scale * count, np.sin(np.deg2rad(turn)) * scale * count
     shift = canvas.rng.integers(0, count, 2)
@@ -158,14 +170,22 @@ def floor(canvas: Canvas, name: str, maker: Callable[[np.random.Generator], Imag
     canvas.image.paste(Image.fromarray(painted, "RGB"), (0, first))
 
 
-def ridge(rng: np.random.Generator, base: float, height: float, *, points: int = 9, rough: float = 0.5) -> list[Point]:
+def cover(canvas: Canvas, below: Image.Image, outline: Callable[[ImageDraw.ImageDraw], None]) -> None:
+    """Keeps what was painted last only inside an outline; outside, what was below it shows again."""
+    mask = Image.new("L", below.size)
+    outline(ImageDraw.Draw(mask))
+    below.paste(canvas.image, (0, 0), mask)
+    canvas.put(below)
+
+
+def ridge(rng: np.random.Generator, base: float, height: float, *, levels: int = 4, rough: float = 0.5) -> list[Point]:
     """Makes a jagged skyline from left to right by halving steps.
 
     Args:
         rng: Chance.
         base: Height of the ends.
         height: How far peaks rise above it.
-        points: Unused detail limit: the number of levels is its bit length.
+        levels: How often each step is halved.
         rough: How strong finer levels are.
 
     Returns:
@@ -173,15 +193,14 @@ def ridge(rng: np.random.Generator, base: float, height: float, *, points: int =
     """
     line = [0.0, float(rng.uniform(0.3, 1)), 0.0]
     amplitude = 0.5
-    for _ in range(points.bit_length()):
+    for _ in range(levels):
         middles = [(a + b) / 2 + amplitude * rough * rng.uniform(-1, 1) for a, b in zip(line, line[1:], strict=False)]
         line = [value for pair in zip(line, middles, strict=False) for value in pair] + [line[-1]]
         amplitude *= 0.5
     return [(index / (len(line) - 1), base - height * value) for index, value in enumerate(line)]
 
 
-def foliage(canvas: Canvas, count: int, *, x: tuple[float, float], y: tuple[float, float], radius: tuple[float, float],
-            fills: Sequence[RGB]) -> None:
+def foliage(canvas: Canvas, count: int, *, x: Point, y: Point, radius: Point, fills: Sequence[RGB]) -> None:
     """Dabs many small discs: leaves, bushes, petals."""
     rng = canvas.rng
     xs, ys, rs = rng.uniform(*x, count), rng.uniform(*y, count), rng.uniform(*radius, count)

@@ -47,7 +47,15 @@ def _bedroom(c: Canvas) -> None:
     c.box(x + 0.34, foot - 0.27, x + 0.56, foot - 0.16, fill=(250, 248, 244))
     lamp = x + 0.74 if left else x - 0.14
     c.box(lamp - 0.008, foot - 0.3, lamp + 0.008, foot, fill=(120, 100, 84))
-    c.shape([(lamp - 0.08, foot - 0.28), (lamp + 0.08, foot - 0.28), (lamp + 0.05, foot - 0.42), (lamp - 0.05, foot - 0.42)], fill=(255, 236, 176))
+    c.shape(
+        [
+            (lamp - 0.08, foot - 0.28),
+            (lamp + 0.08, foot - 0.28),
+            (lamp + 0.05, foot - 0.42),
+            (lamp - 0.05, foot - 0.42),
+        ],
+        fill=(255, 236, 176),
+    )
     c.blur(8)
     floor(c, "carpet", tiles.carpet, horizon=foot - 0.2, top=foot, scale=0.7)
     c.blur(2)
@@ -77,7 +85,15 @@ def _shelf(c: Canvas) -> None:
         x = 0.0
         while x < 1:
             wide, tall = c.uniform(0.03, 0.07), c.uniform(0.22, 0.34)
-            c.box(x, base - tall, x + wide * 0.92, base, fill=c.pick((190, 70, 60), (60, 100, 150), (80, 130, 90), (220, 180, 90), (130, 80, 130), (230, 220, 200)))
+            c.box(
+                x,
+                base - tall,
+                x + wide * 0.92,
+                base,
+                fill=c.pick(
+                    (190, 70, 60), (60, 100, 150), (80, 130, 90), (220, 180, 90), (130, 80, 130), (230, 220, 200)
+                ),
+            )
             x += wide
         c.box(0, base, 1, base + 0.04, fill=c.tone((140, 98, 68)))
     c.blur(9)
@@ -99,9 +115,35 @@ def _tiled(c: Canvas) -> None:
 
 
 PLACES = (
-    Place("kitchen table", ("on a kitchen table", "on the table in a kitchen", "in the kitchen"), "kitchen table", _kitchen, tint=(1.03, 1.0, 0.95), shadow=(80, 46, 24)),
-    Place("bedroom", ("in a bedroom", "in the bedroom next to the bed", "in front of a bed"), "bedroom", _bedroom, tint=(1.03, 0.99, 0.96)),
-    Place("living room", ("in a living room", "in front of a sofa", "in a cozy living room"), "living room", _living, tint=(1.02, 1.0, 0.97)),
-    Place("library", ("in a library", "in front of a bookshelf", "with books behind it"), "library", _shelf, tint=(1.03, 0.98, 0.92), shadow=(60, 34, 18)),
+    Place(
+        "kitchen table",
+        ("on a kitchen table", "on the table in a kitchen", "in the kitchen"),
+        "kitchen table",
+        _kitchen,
+        tint=(1.03, 1.0, 0.95),
+        shadow=(80, 46, 24),
+    ),
+    Place(
+        "bedroom",
+        ("in a bedroom", "in the bedroom next to the bed", "in front of a bed"),
+        "bedroom",
+        _bedroom,
+        tint=(1.03, 0.99, 0.96),
+    ),
+    Place(
+        "living room",
+        ("in a living room", "in front of a sofa", "in a cozy living room"),
+        "living room",
+        _living,
+        tint=(1.02, 1.0, 0.97),
+    ),
+    Place(
+        "library",
+        ("in a library", "in front of a bookshelf", "with books behind it"),
+        "library",
+        _shelf,
+        tint=(1.03, 0.98, 0.92),
+        shadow=(60, 34, 18),
+    ),
     Place("tiled floor", ("on a tiled floor", "on a checkered floor", "on checkered tiles"), "tiled floor", _tiled),
 )

@@ -1,7 +1,7 @@
 """Surfaces to put a thing on: fabrics, rugs, floors, milk, a mirror."""
 
 from toybox.world.places import tiles
-from toybox.world.places.brushes import Canvas, floor, foliage, gradient, mottle
+from toybox.world.places.brushes import Canvas, cover, floor, foliage, gradient, mottle
 from toybox.world.places.landscapes import trunks
 from toybox.world.places.place import Place
 
@@ -33,7 +33,13 @@ def _milk(c: Canvas) -> None:
     gradient(c, [(0, c.tone((250, 214, 220))), (1, (252, 244, 236))], 0, horizon + 0.01)
     floor(c, "milk", tiles.milk, horizon=horizon, scale=0.4, haze=(252, 246, 238))
     for _ in range(4):
-        c.disc(c.uniform(0, 1), c.uniform(horizon + 0.1, 0.95), c.uniform(0.01, 0.03), c.uniform(0.005, 0.012), fill=(255, 255, 252))
+        c.disc(
+            c.uniform(0, 1),
+            c.uniform(horizon + 0.1, 0.95),
+            c.uniform(0.01, 0.03),
+            c.uniform(0.005, 0.012),
+            fill=(255, 255, 252),
+        )
     c.blur(4)
 
 
@@ -43,7 +49,10 @@ def _mirror(c: Canvas) -> None:
     gradient(c, [(0, (214, 224, 236)), (0.5, (176, 192, 212)), (1, (206, 218, 232))], foot, 1)
     x = c.uniform(0, 0.5)
     for shift in (0, 0.16):
-        c.shape([(x + shift, 1), (x + shift + 0.09, 1), (x + shift + 0.42, foot), (x + shift + 0.36, foot)], fill=(224, 232, 242))
+        c.shape(
+            [(x + shift, 1), (x + shift + 0.09, 1), (x + shift + 0.42, foot), (x + shift + 0.36, foot)],
+            fill=(224, 232, 242),
+        )
     c.box(0, foot - 0.016, 1, foot + 0.012, fill=c.pick((196, 156, 84), (150, 150, 160)))
     c.blur(5)
 
@@ -58,15 +67,10 @@ def _white_rug(c: Canvas) -> None:
 
 def _lay(c: Canvas, tile, name: str, foot: float) -> None:
     """Lays an oval rug that fills most of the floor."""
-    from PIL import Image, ImageDraw
-
     below = c.image.copy()
     floor(c, name, tile, horizon=foot - 0.2, top=foot, scale=0.9)
-    mask = Image.new("L", c.image.size)
     s, top = c.side, foot + c.uniform(0.1, 0.16)
-    ImageDraw.Draw(mask).ellipse((-0.08 * s, top * s, 1.08 * s, 1.1 * s), fill=255)
-    below.paste(c.image, (0, 0), mask)
-    c.put(below)
+    cover(c, below, lambda pen: pen.ellipse((-0.08 * s, top * s, 1.08 * s, 1.1 * s), fill=255))
     c.blur(2)
 
 
@@ -80,7 +84,15 @@ def _purple_rug(c: Canvas) -> None:
 
 
 def _studio(c: Canvas) -> None:
-    fills = ((244, 240, 232), (206, 226, 240), (246, 214, 208), (214, 236, 214), (250, 232, 180), (222, 212, 240), (190, 196, 204))
+    fills = (
+        (244, 240, 232),
+        (206, 226, 240),
+        (246, 214, 208),
+        (214, 236, 214),
+        (250, 232, 180),
+        (222, 212, 240),
+        (190, 196, 204),
+    )
     tone = c.tone(fills[int(c.rng.integers(len(fills)))], 0.04)
     low = tuple(int(v * 0.93) for v in tone)
     gradient(c, [(0, tuple(int(v * 0.9) for v in tone)), (0.55, tone), (0.68, low), (1, tone)])
@@ -88,11 +100,60 @@ def _studio(c: Canvas) -> None:
 
 
 PLACES = (
-    Place("pink fabric", ("on top of pink fabric", "on pink fabric", "lying on pink cloth"), "pink fabric", _fabric, feet=(0.74, 0.86), tint=(1.04, 0.98, 1.0), shadow=(130, 40, 80)),
-    Place("wooden floor", ("on top of a wooden floor", "on a wooden floor", "on the parquet"), "wooden floor", _wood, shadow=(60, 32, 16)),
-    Place("milk", ("floating in an ocean of milk", "floating in milk", "in a sea of milk"), "milk", _milk, ground="milk", feet=(0.74, 0.86), shadow=(150, 130, 120)),
-    Place("mirror", ("on top of a mirror", "on a mirror", "on a shiny mirror"), "mirror", _mirror, ground="mirror", feet=(0.68, 0.76), shadow=(70, 80, 110)),
-    Place("white rug", ("on top of a white rug", "on a white rug", "on a fluffy white carpet"), "white rug", _white_rug, shadow=(110, 100, 96)),
-    Place("purple rug", ("on top of a purple rug in a forest", "on a purple rug in the woods", "on a purple carpet in a forest"), "purple rug in a forest", _purple_rug, shadow=(40, 14, 60), tint=(0.99, 0.99, 0.98)),
-    Place("studio", ("in a studio", "on a plain background", "in front of a plain backdrop"), "studio", _studio, feet=(0.78, 0.86)),
+    Place(
+        "pink fabric",
+        ("on top of pink fabric", "on pink fabric", "lying on pink cloth"),
+        "pink fabric",
+        _fabric,
+        feet=(0.74, 0.86),
+        tint=(1.04, 0.98, 1.0),
+        shadow=(130, 40, 80),
+    ),
+    Place(
+        "wooden floor",
+        ("on top of a wooden floor", "on a wooden floor", "on the parquet"),
+        "wooden floor",
+        _wood,
+        shadow=(60, 32, 16),
+    ),
+    Place(
+        "milk",
+        ("floating in an ocean of milk", "floating in milk", "in a sea of milk"),
+        "milk",
+        _milk,
+        ground="milk",
+        feet=(0.74, 0.86),
+        shadow=(150, 130, 120),
+    ),
+    Place(
+        "mirror",
+        ("on top of a mirror", "on a mirror", "on a shiny mirror"),
+        "mirror",
+        _mirror,
+        ground="mirror",
+        feet=(0.68, 0.76),
+        shadow=(70, 80, 110),
+    ),
+    Place(
+        "white rug",
+        ("on top of a white rug", "on a white rug", "on a fluffy white carpet"),
+        "white rug",
+        _white_rug,
+        shadow=(110, 100, 96),
+    ),
+    Place(
+        "purple rug",
+        ("on top of a purple rug in a forest", "on a purple rug in the woods", "on a purple carpet in a forest"),
+        "purple rug in a forest",
+        _purple_rug,
+        shadow=(40, 14, 60),
+        tint=(0.99, 0.99, 0.98),
+    ),
+    Place(
+        "studio",
+        ("in a studio", "on a plain background", "in front of a plain backdrop"),
+        "studio",
+        _studio,
+        feet=(0.78, 0.86),
+    ),
 )

@@ -17,6 +17,11 @@ def _noise(rng: np.random.Generator, cells: int) -> np.ndarray:
     return np.asarray(image)[2 * step : 2 * step + SIDE, 2 * step : 2 * step + SIDE]
 
 
+def _spots(rng: np.random.Generator, count: int, least: float, spread: float) -> np.ndarray:
+    """Scatters spots: rows of x, y in pixels and a size from least to least + spread."""
+    return rng.uniform(0, 1, (count, 3)) * (SIDE, SIDE, spread) + (0, 0, least)
+
+
 def grain(rng: np.random.Generator, rgb: RGB, *, coarse: float, fine: float, cells: int = 6) -> Image.Image:
     """Makes rough ground: a shade with soft patches and fine grain (both in grey levels)."""
     relief = _noise(rng, cells) * coarse + _noise(rng, 48) * fine + rng.normal(0, fine / 3, (SIDE, SIDE))
@@ -55,8 +60,7 @@ def dirt(rng: np.random.Generator) -> Image.Image:
     """Dry brown earth with pebbles."""
     image = grain(rng, jittered((164, 116, 74), 0.05, rng), coarse=16, fine=14)
     pen = ImageDraw.Draw(image)
-    for x, y, r in rng.uniform(0, 1, (46, 3)):
-        x, y, r = x * SIDE, y * SIDE, 1 + 3 * r
+    for x, y, r in _spots(rng, 46, 1, 3):
         pen.ellipse((x - r, y - r, x + r, y + r), fill=jittered((146, 112, 84), 0.16, rng))
     return image
 
@@ -65,8 +69,7 @@ def forest_ground(rng: np.random.Generator) -> Image.Image:
     """Dark moss and leaves."""
     image = grain(rng, jittered((78, 96, 46), 0.06, rng), coarse=20, fine=14)
     pen = ImageDraw.Draw(image)
-    for x, y, r in rng.uniform(0, 1, (90, 3)):
-        x, y, r = x * SIDE, y * SIDE, 2 + 3 * r
+    for x, y, r in _spots(rng, 90, 2, 3):
         pen.ellipse((x - r, y - r / 2, x + r, y + r / 2), fill=jittered((112, 92, 48), 0.25, rng))
     return image
 
@@ -76,8 +79,7 @@ def autumn_ground(rng: np.random.Generator) -> Image.Image:
     image = grain(rng, jittered((176, 104, 44), 0.05, rng), coarse=14, fine=12)
     pen = ImageDraw.Draw(image)
     shades = ((226, 120, 30), (200, 60, 30), (240, 176, 50), (160, 80, 34))
-    for x, y, r in rng.uniform(0, 1, (210, 3)):
-        x, y, r = x * SIDE, y * SIDE, 4 + 6 * r
+    for x, y, r in _spots(rng, 210, 4, 6):
         pen.ellipse((x - r, y - r / 2, x + r, y + r / 2), fill=jittered(shades[int(rng.integers(4))], 0.08, rng))
     return image
 
@@ -91,7 +93,9 @@ def cobbles(rng: np.random.Generator) -> Image.Image:
         for column in range(-1, 6):
             x, y = column * step + (row % 2) * step // 2, row * step
             tone = jittered((158, 152, 148), 0.12, rng)
-            pen.rounded_rectangle((x + 2, y + 2, x + step - 3, y + step - 3), 9, fill=tuple(int(c * 0.86) for c in tone))
+            pen.rounded_rectangle(
+                (x + 2, y + 2, x + step - 3, y + step - 3), 9, fill=tuple(int(c * 0.86) for c in tone)
+            )
             pen.rounded_rectangle((x + 3, y + 2, x + step - 6, y + step - 8), 8, fill=tone)
     return image
 
@@ -162,9 +166,8 @@ def shag(rng: np.random.Generator, rgb: RGB) -> Image.Image:
     """Long-haired rug."""
     image = grain(rng, rgb, coarse=7, fine=10)
     pen = ImageDraw.Draw(image)
-    for x, y, turn in rng.uniform(0, 1, (500, 3)):
+    for x, y, turn in _spots(rng, 500, 0, 1):
         tone = jittered(rgb, 0.07, rng)
-        x, y = x * SIDE, y * SIDE
         pen.line((x, y, x + 10 * turn - 5, y + 7), fill=tone, width=2)
     return image.filter(ImageFilter.BoxBlur(0.6))
 
@@ -206,8 +209,7 @@ def moon_dust(rng: np.random.Generator) -> Image.Image:
     """Grey dust with small craters."""
     image = grain(rng, (150, 150, 158), coarse=12, fine=9)
     pen = ImageDraw.Draw(image)
-    for x, y, r in rng.uniform(0, 1, (14, 3)):
-        x, y, r = x * SIDE, y * SIDE, 4 + 12 * r
+    for x, y, r in _spots(rng, 14, 4, 12):
         pen.ellipse((x - r, y - r, x + r, y + r), fill=(116, 116, 126))
         pen.ellipse((x - r * 0.8, y - r * 0.7, x + r * 0.9, y + r), fill=(138, 138, 148))
     return image.filter(ImageFilter.BoxBlur(1))

@@ -38,7 +38,8 @@ class MaskedIdentity:
         Source:
             The foreground half of MaSC (masked subject consistency), with whatever encoder is given for its SigLIP 2.
         """
-        masked = [(image, mask) for image, mask in zip(references.images, references.masks, strict=True) if mask is not None and mask.getbbox()]
+        pairs = zip(references.images, references.masks, strict=True)
+        masked = [(image, mask) for image, mask in pairs if mask is not None and mask.getbbox()]
         if not masked:
             return None
         drawn = patches(gallery.images, encoder).flatten(1, 2)

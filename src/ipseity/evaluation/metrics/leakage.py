@@ -1,4 +1,4 @@
-"""How far the plain class word has drifted towards the subject: same seeds, before and after (PRES, arXiv:2208.12242)."""
+"""How far the plain class word drifted towards the subject: same seeds, before and after (PRES, arXiv:2208.12242)."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal

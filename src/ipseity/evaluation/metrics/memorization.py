@@ -17,6 +17,9 @@ from ipseity.evaluation.metrics.parts.looking import embed, same_picture
 QUANTILE = 0.9
 """Nine of ten real photos lie no nearer to a (different) training photo than what counts as normal."""
 
+ROUNDING = 1e-4
+"""What arithmetic in batches may change a cosine by."""
+
 
 class Memorization:
     """How much nearer the pictures come to a training photo than real photos of the subject come to each other.
@@ -53,7 +56,7 @@ class Memorization:
 
 def too_near(scores: Float[Tensor, "N"]) -> Bool[Tensor, "N"]:
     """Say which images are nearer to a training photo than is normal between real photos."""
-    return scores > 0
+    return scores > ROUNDING
 
 
 def distinct(images: tuple[Image, ...]) -> list[Image]:

@@ -1,31 +1,28 @@
-"""Several processes that share their gradients, through Hugging Face Accelerate (arXiv:2006.15704): GPUs or processors."""
+"""Several processes on GPUs or processors that share their gradients, through Accelerate (arXiv:2006.15704)."""
 
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from ipseity.core.errors import EngineError
-from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Engine, Learner
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch
-from ipseity.training.engines.parts.machine import Device, Precision, pick_device, pick_precision
+from ipseity.training.engines.parts.machine import DeviceOptions, pick_device, pick_precision
 
 
-class AccelerateOptions(Options):
+class AccelerateOptions(DeviceOptions):
     """Several processes, each with batches of its own."""
 
     use: Literal["accelerate"] = "accelerate"
-    device: Device = "auto"
-    """Where each process computes; with CUDA each takes the card of its own number."""
-    mixed_precision: Precision = "auto"
-    """bf16 computes in half the bits while what is learned stays whole; `auto` uses it on CUDA cards that have it."""
+    """Several processes; with CUDA each takes the card of its own number."""
     num_processes: int = Field(1, ge=1)
     """Processes; more than one needs a launcher, which the command line starts by itself."""
 
@@ -50,7 +47,7 @@ class Shared(nn.Module):
 class Accelerate:
     """This process's place among several."""
 
-    Options = AccelerateOptions
+    Options: ClassVar[type[AnyOptions]] = AccelerateOptions
 
     def __init__(self, accelerator: Any) -> None:
         self.accelerator = accelerator

@@ -3,32 +3,29 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Engine, Learner
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch
-from ipseity.training.engines.parts.machine import Device, Precision, pick_device, pick_precision
+from ipseity.training.engines.parts.machine import DeviceOptions, pick_device, pick_precision
 
 
-class SingleOptions(Options):
+class SingleOptions(DeviceOptions):
     """One device."""
 
     use: Literal["single"] = "single"
-    device: Device = "auto"
-    """Where to compute; `auto` takes CUDA, then Apple's GPU, then the processor."""
-    mixed_precision: Precision = "auto"
-    """bf16 computes in half the bits while what is learned stays whole; `auto` uses it on CUDA cards that have it."""
+    """One device, one process."""
 
 
 class Single:
     """One process on one device."""
 
-    Options = SingleOptions
+    Options: ClassVar[type[AnyOptions]] = SingleOptions
     rank = 0
     world = 1
     is_main = True

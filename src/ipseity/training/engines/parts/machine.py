@@ -6,9 +6,19 @@ from typing import Literal
 import torch
 
 from ipseity.core.errors import RecipeError
+from ipseity.core.options import Options
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "no", "bf16"]
+
+
+class DeviceOptions(Options):
+    """Where to compute, and in which number format."""
+
+    device: Device = "auto"
+    """Where to compute; `auto` takes CUDA, then Apple's GPU, then the processor."""
+    mixed_precision: Precision = "auto"
+    """bf16 computes in half the bits while what is learned stays whole; `auto` uses it on CUDA cards that have it."""
 
 
 def pick_device(wanted: Device) -> torch.device:
@@ -43,7 +53,7 @@ def pick_precision(wanted: Precision, device: torch.device) -> Literal["no", "bf
         return "bf16" if able and device.type == "cuda" else "no"
     if wanted == "bf16" and not able:
         raise RecipeError(
-            f"engine.mixed_precision is 'bf16', and this {device.type} has no bf16 arithmetic (it would be slower than fp32)",
+            f"engine.mixed_precision is 'bf16', for which this {device.type} has no arithmetic; it would be slow",
             "'auto' or 'no'",
             "set engine.mixed_precision = 'auto'",
         )

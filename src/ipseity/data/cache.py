@@ -1,0 +1,151 @@
+"""What is computed once: latents of every crop with its size hints and mask, and the text of every caption variant."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ipseity.core.errors import WeightsError
+from ipseity.core.files import sha256_of, write_tensors
+from ipseity.core.rng import Rng
+from ipseity.core.types import Cond, Example
+from ipseity.data.crops import Crop, cut_mask, cut_pixels, plan_crops
+
+ENCODED_AT_ONCE = 4
+"""Pictures that the base encodes at once."""
+TEXTS_AT_ONCE = 16
+"""Captions that the base encodes at once."""
+
+
+@dataclass(frozen=True)
+class CropOptions:
+    """How pictures are cut before they are encoded."""
+
+    resolution: int
+    """Side of each cut in pixels."""
+    count: int
+    """Cuts a picture; the first is the full view."""
+    scale_min: float
+    """Smallest side of a cut, as a share of the picture's shorter side."""
+    flip: bool = False
+    """Whether half of the random cuts are mirrored."""
+
+
+@dataclass(frozen=True, eq=False)
+class LatentCache:
+    """N pictures with K cuts each; row `n * K + k` is cut k of picture n."""
+
+    latents: Float[Tensor, "NK C h w"]
+    size_hints: Float[Tensor, "NK 6"] | None
+    mask: Float[Tensor, "NK 1 h w"] | None
+    """None where no picture has one."""
+    tight: tuple[bool, ...]
+    """Which cuts a caption should call a close-up."""
+    count: int
+    """K."""
+
+
+@dataclass(frozen=True, eq=False)
+class TextCache:
+    """Every caption that can be shown, encoded once."""
+
+    cond: Cond
+    rows: dict[str, int]
+    """Caption -> row of `cond`. The empty caption is among them."""
+
+    def take(self, captions: Sequence[str]) -> Cond:
+        """Give the rows of captions, in order."""
+        return self.cond.take([self.rows[caption] for caption in captions])
+
+
+def cache_latents(
+    base: Any, examples: Sequence[Example], options: CropOptions, rng: Rng, *, folder: Path | None = None
+) -> LatentCache:
+    """Cut and encode pictures.
+
+    Args:
+        base: encodes them.
+        examples: at least one.
+        options: how they are cut.
+        rng: decides the cuts; equal places give equal cuts.
+        folder: where latents are kept between runs, by what made them; None keeps them in memory only.
+
+    Raises:
+        WeightsError: the base gives numbers that are not finite; the message names the picture.
+    """
+    plans = [
+        plan_crops(example.image, example.mask, options.count, rng.fork(index), scale_min=options.scale_min, flip=options.flip)
+        for index, example in enumerate(examples)
+    ]
+    crops = [(example, crop) for example, plan in zip(examples, plans, strict=True) for crop in plan]
+    latents = _encoded(base, crops, options.resolution, folder)
+    _refuse_nan(latents, examples, options.count)
+    side = latents.shape[-1]
+    has_mask = any(example.mask is not None for example in examples)
+    mask = torch.stack([cut_mask(example.mask, crop, side) for example, crop in crops]) if has_mask else None
+    hints = _hints(base, crops, options.resolution)
+    return LatentCache(latents, hints, mask, tuple(crop.is_tight for _, crop in crops), options.count)
+
+
+def cache_text(base: Any, captions: Iterable[str]) -> TextCache:
+    """Encode a set of captions once, and the empty caption with them."""
+    distinct = list(dict.fromkeys(["", *captions]))
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(distinct), TEXTS_AT_ONCE):
+            cond = base.encode_text(distinct[start : start + TEXTS_AT_ONCE])
+            parts.append(cond.map(lambda value: value.detach().to("cpu", copy=True)))
+    return TextCache(Cond.cat(parts), {caption: row for row, caption in enumerate(distinct)})
+
+
+def _encoded(base: Any, crops: list[tuple[Example, Crop]], resolution: int, folder: Path | None) -> Tensor:
+    kept = None if folder is None else folder / f"latents-{_key(base, crops, resolution)}.safetensors"
+    if kept is not None and kept.is_file():
+        try:
+            return load_file(kept)["latents"]
+        except (OSError, SafetensorError, KeyError):
+            pass  # a broken cache file is made again
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(crops), ENCODED_AT_ONCE):
+            chosen = crops[start : start + ENCODED_AT_ONCE]
+            pixels = cut_pixels([example.image for example, _ in chosen], [crop for _, crop in chosen], resolution)
+            parts.append(base.encode_image(pixels.to(base.device, base.dtype)).detach().to("cpu"))
+    latents = torch.cat(parts)
+    if kept is not None and bool(torch.isfinite(latents).all()):
+        write_tensors(kept, {"latents": latents})
+    return latents
+
+
+def _key(base: Any, crops: list[tuple[Example, Crop]], resolution: int) -> str:
+    pictures = {id(example): [example.image.size, sha256_of([example.image.tobytes().hex()])] for example, _ in crops}
+    cuts = [[pictures[id(example)], crop.top, crop.left, crop.side, crop.flipped] for example, crop in crops]
+    return sha256_of([base.fingerprint(), str(base.dtype), resolution, cuts])[:32]
+
+
+def _hints(base: Any, crops: list[tuple[Example, Crop]], resolution: int) -> Tensor | None:
+    originals = [(example.image.height, example.image.width) for example, _ in crops]
+    hints = base.size_hints(originals, [crop.hints(resolution) for _, crop in crops])
+    if hints is None:
+        return None
+    hints = hints.detach().float().to("cpu").clone()
+    hints[:, 4:] = resolution  # what is trained at is what the picture is to look like
+    return hints
+
+
+def _refuse_nan(latents: Tensor, examples: Sequence[Example], count: int) -> None:
+    broken = (~torch.isfinite(latents.flatten(1))).any(1).nonzero().flatten().tolist()
+    if not broken:
+        return
+    first = broken[0] // count
+    raise WeightsError(
+        f"the base's autoencoder gives numbers that are not finite for {examples[first].name or f'picture {first + 1}'} ({len(broken)} of {len(latents)} cuts)",
+        "finite latents",
+        "load the base in bf16 or fp32 (base.dtype), or with an autoencoder made for fp16",
+    )

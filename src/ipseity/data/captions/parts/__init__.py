@@ -1,0 +1,1 @@
+"""Parts of captioners that are not captioners themselves."""

@@ -1,0 +1,69 @@
+"""The denoising objective that every trained method shares: add noise, let the base predict, compare."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from ipseity.core.losses import squared_error
+from ipseity.core.options import Options
+from ipseity.core.rng import Rng
+from ipseity.core.types import Batch, Cond
+
+
+class DenoisingOptions(Options):
+    """What the objective weighs."""
+
+    snr_gamma: float | None = Field(None, gt=0)
+    """Weigh noise levels by min(SNR, gamma), as arXiv:2303.09556 does with 5; unset weighs all alike."""
+    mask_floor: float | None = Field(None, ge=0, le=1)
+    """Weight of places outside the subject's mask, 1 inside; unset weighs all places alike."""
+
+
+def denoising_loss(base: Any, batch: Batch, rng: Rng, options: DenoisingOptions) -> dict[str, Float[Tensor, "b"]]:
+    """Corrupt latents at chance levels and compare what the base predicts with what it should.
+
+    Levels are drawn evenly over those that the checkpoint was trained on. All sums are made in fp32; the base computes
+    in its own format, or in the engine's.
+
+    Args:
+        base: the base, with whatever learns inside it.
+        batch: latents with captions or with their encoding.
+        rng: a place of its own for this batch.
+        options: weights of levels and places.
+
+    Returns:
+        Squared errors, one a sample, under "subject" and "regularization"; a name without samples is absent.
+    """
+    latents = batch.latents.to(base.device).float()
+    noise = rng.fork("noise").normal(latents.shape, like=latents)
+    t = draw_levels(base.path.num_levels, len(latents), rng.fork("t")).to(latents.device)
+    predicted = base.predict(base.path.corrupt(latents, noise, t), t, condition(base, batch))
+    each = squared_error(predicted, base.path.target(latents, noise, t), _weights(batch, options, latents.device))
+    if options.snr_gamma is not None:
+        each = each * base.path.snr_weight(t, options.snr_gamma)
+    is_subject = batch.is_subject.to(each.device)
+    losses = {"subject": each[is_subject], "regularization": each[~is_subject]}
+    return {name: values for name, values in losses.items() if values.numel()}
+
+
+def draw_levels(num_levels: int, count: int, rng: Rng) -> Float[Tensor, "B"]:
+    """Draw noise levels evenly from the checkpoint's own, each above 0 and up to 1."""
+    level = (rng.uniform((count,)) * num_levels).floor().clamp(max=num_levels - 1)
+    return (level + 1) / num_levels
+
+
+def condition(base: Any, batch: Batch) -> Cond:
+    """Give a batch's condition: the cached one, or the captions encoded now, so that gradients reach the encoders."""
+    if batch.cond is not None:
+        return batch.cond
+    return replace(base.encode_text(batch.captions), size_hints=batch.size_hints)
+
+
+def _weights(batch: Batch, options: DenoisingOptions, device: torch.device) -> Tensor | None:
+    if options.mask_floor is None or batch.mask is None:
+        return None
+    return options.mask_floor + (1 - options.mask_floor) * batch.mask.to(device).float()
