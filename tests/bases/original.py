@@ -7,10 +7,31 @@ import re
 
 import torch
 
-RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0", "conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
-UNET = {"time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2", "add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2", "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2"}
+RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+UNET = {
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
 ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
-OPENCLIP = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj", "self_attn.out_proj": "attn.out_proj"}
+OPENCLIP = {
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "self_attn.out_proj": "attn.out_proj",
+}
 
 
 def original_form(base):
@@ -19,10 +40,16 @@ def original_form(base):
     layers = base.parts()["unet"].config.layers_per_block
     tensors = {f"model.diffusion_model.{unet_name(key, layers)}": value for key, value in parts["unet"].items()}
     tensors |= {f"first_stage_model.{vae_name(key)}": vae_value(key, value) for key, value in parts["vae"].items()}
-    clip = "conditioner.embedders.0.transformer.text_model." if "text_encoder_2" in parts else "cond_stage_model.transformer.text_model."
+    clip = (
+        "conditioner.embedders.0.transformer.text_model."
+        if "text_encoder_2" in parts
+        else "cond_stage_model.transformer.text_model."
+    )
     tensors |= {clip + key: value for key, value in parts["text_encoder"].items()}
     if "text_encoder_2" in parts:
-        tensors |= {f"conditioner.embedders.1.model.{key}": value for key, value in openclip(parts["text_encoder_2"]).items()}
+        tensors |= {
+            f"conditioner.embedders.1.model.{key}": value for key, value in openclip(parts["text_encoder_2"]).items()
+        }
     return {key: value.contiguous().clone() for key, value in tensors.items()}
 
 
@@ -30,7 +57,9 @@ def unet_name(key, layers):
     for ours, theirs in UNET.items():
         if key.startswith(ours + "."):
             return key.replace(ours, theirs, 1)
-    found = re.match(r"(down_blocks|up_blocks|mid_block)\.?(\d*)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.*)", key)
+    found = re.match(
+        r"(down_blocks|up_blocks|mid_block)\.?(\d*)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.*)", key
+    )
     side, block, kind, index, rest = found.groups()
     if kind == "resnets":
         head, _, tail = rest.partition(".")
@@ -42,7 +71,8 @@ def unet_name(key, layers):
     if kind == "upsamplers":
         return f"output_blocks.{(int(block) + 1) * (layers + 1) - 1}.2.{rest}"
     place = int(block) * (layers + 1) + int(index)
-    return f"{'input_blocks' if side == 'down_blocks' else 'output_blocks'}.{place + (side == 'down_blocks')}.{int(kind == 'attentions')}.{rest}"
+    half, place = ("input_blocks", place + 1) if side == "down_blocks" else ("output_blocks", place)
+    return f"{half}.{place}.{int(kind == 'attentions')}.{rest}"
 
 
 def vae_name(key):

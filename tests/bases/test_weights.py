@@ -148,9 +148,15 @@ def reshape(tensors):
         (lambda f: configure(f / "model_index.json", _class_name="FluxPipeline"), "No base of this house"),
         (lambda f: configure(f / "model_index.json", scheduler=["diffusers", "FluxPipeline"]), "scheduler"),
         (lambda f: configure(f / "model_index.json", vae=["diffusers", "AutoencoderTiny"]), "AutoencoderTiny"),
-        (lambda f: configure(f / "scheduler/scheduler_config.json", prediction_type="flow_prediction"), "flow_prediction"),
+        (
+            lambda f: configure(f / "scheduler/scheduler_config.json", prediction_type="flow_prediction"),
+            "flow_prediction",
+        ),
         (lambda f: configure(f / "vae/config.json", shift_factor=0.1), "shift_factor"),
-        (lambda f: shutil.copytree(f / "text_encoder_2", f / "text_encoder", dirs_exist_ok=True), "attends to texts 80 wide"),
+        (
+            lambda f: shutil.copytree(f / "text_encoder_2", f / "text_encoder", dirs_exist_ok=True),
+            "attends to texts 80 wide",
+        ),
     ],
 )
 def test_refuses_in_words(copy, edit, words):
@@ -188,7 +194,11 @@ def test_the_hub_is_not_asked_without_leave(monkeypatch):
 
     asked = []
     real = huggingface_hub.snapshot_download
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: (asked.append(k), real(*a, **{**k, "local_files_only": True}))[1])
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda *a, **k: (asked.append(k), real(*a, **{**k, "local_files_only": True}))[1],
+    )
     with pytest.raises(WeightsError, match="download = true") as caught:
         SDXL.load(SDXL.Options())
     assert "OpenRAIL" in str(caught.value).replace(" ", "")

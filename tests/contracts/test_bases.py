@@ -40,7 +40,15 @@ def predict(base, latents, cond, t=0.5):
 
 
 def test_says_what_it_is(base):
-    assert base.offers <= {"text", "pooled_text", "token_table", "cross_attention", "joint_attention", "image_tokens", "control"}
+    assert base.offers <= {
+        "text",
+        "pooled_text",
+        "token_table",
+        "cross_attention",
+        "joint_attention",
+        "image_tokens",
+        "control",
+    }
     assert base.resolution % base.latent_stride == 0
     assert base.path.num_levels > 1
     assert base.licence and base.name in NAMES
@@ -108,7 +116,12 @@ def test_offers_and_slots_agree(base, cond):
 
 
 def test_slots_that_are_not_offered_refuse(base, latents, cond):
-    extras = {"pooled": torch.zeros(2, 8), "image_tokens": torch.zeros(2, 4, 8), "control": torch.zeros(2, 3, 64, 64), "size_hints": torch.zeros(2, 6)}
+    extras = {
+        "pooled": torch.zeros(2, 8),
+        "image_tokens": torch.zeros(2, 4, 8),
+        "control": torch.zeros(2, 3, 64, 64),
+        "size_hints": torch.zeros(2, 6),
+    }
     for name, value in extras.items():
         if getattr(cond, name) is None:
             with pytest.raises(CapabilityError, match=name):

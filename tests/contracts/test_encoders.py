@@ -68,7 +68,8 @@ def test_patches_make_a_grid(encoder, pixels):
 
 def test_listing_is_cheap():
     code = (
-        "import sys; from ipseity.core import registry; [registry.find('encoders', n) for n in registry.names('encoders')];"
+        "import sys; from ipseity.core import registry;"
+        "[registry.find('encoders', n) for n in registry.names('encoders')];"
         "print(*[m for m in ('diffusers', 'transformers', 'efficientnet_lite_pytorch') if m in sys.modules])"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -115,7 +115,8 @@ def test_the_page_tells_what_it_was_told_and_escapes_it() -> None:
     for words in (
         "Müller &amp; &lt;b&gt;Söhne&lt;/b&gt;", "Held out to score the result", "2 more wordings",
         "The first 12 of 64", "seed 2003", "real photos", "One photo is blurred.",
-        "ipseity train recipe.toml", "a sks mug &amp; more", "0.820", "flag raised", "Why this step", "Loss: subject", "Identity (toy_clip)", "Both at once",
+        "ipseity train recipe.toml", "a sks mug &amp; more",
+        "0.820", "flag raised", "Why this step", "Loss: subject", "Identity (toy_clip)", "Both at once",
         "beware of leakage",
     ):  # fmt: skip
         assert words in page, words

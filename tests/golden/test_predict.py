@@ -1,4 +1,4 @@
-"""Learning and drawing must not drift apart: `predict` is the stock pipeline's own call of the U-Net, `encode_text` its words."""
+"""Learning and drawing must not drift apart: `predict` and `encode_text` are what the stock pipeline does."""
 
 from dataclasses import replace
 
@@ -28,7 +28,9 @@ def watch(base, **settings):
     try:
         pipeline = base.pipeline()
         pipeline.set_progress_bar_config(disable=True)
-        pipeline(PROMPT, num_inference_steps=3, generator=torch.Generator().manual_seed(0), output_type="latent", **settings)
+        pipeline(
+            PROMPT, num_inference_steps=3, generator=torch.Generator().manual_seed(0), output_type="latent", **settings
+        )
     finally:
         hook.remove()
     return calls
@@ -54,12 +56,16 @@ def test_predict_is_the_pipelines_own_step(base, guidance, prompts):
 
 
 def test_guidance_changes_the_picture(base):
-    assert not torch.allclose(watch(base, guidance_scale=1.0)[-1][2], watch(base, guidance_scale=9.0)[-1][2][1:], atol=1e-4)
+    assert not torch.allclose(
+        watch(base, guidance_scale=1.0)[-1][2], watch(base, guidance_scale=9.0)[-1][2][1:], atol=1e-4
+    )
 
 
 def test_text_is_what_the_pipeline_hears(base):
     cond = conditions(base, [PROMPT, ""])
-    heard = base.pipeline().encode_prompt(PROMPT, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True)
+    heard = base.pipeline().encode_prompt(
+        PROMPT, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True
+    )
     torch.testing.assert_close(cond.text[:1], heard[0], atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(cond.text[1:], heard[1], atol=1e-6, rtol=1e-5)
     if len(heard) == 4:
@@ -71,7 +77,9 @@ def hear(base, prompt):
     states, pooled = [], None
     with torch.no_grad():
         for name, tokenizer in base.tokenizers().items():
-            ids = tokenizer([prompt], padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+            ids = tokenizer(
+                [prompt], padding="max_length", max_length=77, truncation=True, return_tensors="pt"
+            ).input_ids
             heard = base.parts()[name](ids, output_hidden_states=True)
             states.append(heard.hidden_states[-2] if isinstance(base, SDXL) else heard.last_hidden_state)
             pooled = getattr(heard, "text_embeds", None)
@@ -91,7 +99,9 @@ def test_a_several_vector_token_is_heard_whole(base):
     fresh = type(base).tiny(seed=7)
     for name, tokenizer in fresh.tokenizers().items():
         width = fresh.parts()[name].config.hidden_size
-        fresh.pipeline().load_textual_inversion(torch.randn(2, width), token="<cat>", text_encoder=fresh.parts()[name], tokenizer=tokenizer)
+        fresh.pipeline().load_textual_inversion(
+            torch.randn(2, width), token="<cat>", text_encoder=fresh.parts()[name], tokenizer=tokenizer
+        )
     heard = fresh.encode_text(["a <cat>"]).text
     torch.testing.assert_close(heard, hear(fresh, "a <cat> <cat>_1")[0])
     assert not torch.allclose(heard, hear(fresh, "a <cat>")[0], atol=1e-3)
@@ -146,4 +156,6 @@ def test_a_half_precision_vae_that_overflows_is_lent_in_fp32():
     before = {name: tensor.clone() for name, tensor in vae.state_dict().items()}
     latents = base.encode_image(torch.zeros(1, 3, 64, 64))
     assert torch.isfinite(base.decode(latents)).all()
-    assert vae.dtype == torch.float16 and all(torch.equal(tensor, before[name]) for name, tensor in vae.state_dict().items())
+    assert vae.dtype == torch.float16 and all(
+        torch.equal(tensor, before[name]) for name, tensor in vae.state_dict().items()
+    )

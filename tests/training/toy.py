@@ -17,7 +17,7 @@ from ipseity.training.engines.single import Single, SingleOptions
 
 
 class ToyLearner(nn.Module):
-    """Learns to undo noise with two matrices and a bias; a frozen one stands for the base."""
+    """Learns to take noise away with two matrices and biases; a frozen one stands for the base."""
 
     trains_text = False
 
@@ -41,7 +41,7 @@ class ToyLearner(nn.Module):
         clean = batch.latents.flatten(1)
         noise = rng.fork("noise").normal(clean.shape, like=clean)
         guess = self.up(self.dropout(self.down(self.frozen(clean + noise)).tanh()))
-        each = ((guess - noise) ** 2).mean(1)
+        each = ((guess - clean) ** 2).mean(1)
         return {"subject": each[batch.is_subject], "regularization": each[~batch.is_subject]}
 
     def preview(self, prompts: Sequence[str], seeds: Sequence[int], options: DrawOptions) -> list[Image]:
@@ -83,7 +83,8 @@ class ToyBatches:
     def at(self, step: int, accumulate: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         for micro in range(accumulate):
             self.asked.append((step, micro, rank))
-            latents = Rng(self.seed).fork("toy", step, rank, micro).normal((self.rows, 4, 4, 4))
+            latents = Rng(0).fork("subject").normal((1, 4, 4, 4)).repeat(self.rows, 1, 1, 1)
+            latents += 0.2 * Rng(self.seed).fork("toy", step, rank, micro).normal(latents.shape)
             if step == self.poison_at:
                 latents = latents * math.nan
             is_subject = torch.arange(self.rows) % 2 == 0

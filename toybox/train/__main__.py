@@ -61,7 +61,7 @@ def do_judges(args: argparse.Namespace) -> None:
 
     if args.name != "toy_clip":
         render_members("members", args.groups)
-        render_members("unseen members", 3)
+        render_members("unseen members", 2)
     for name in [args.name] if args.name else ["toy_clip", "toy_vit"]:
         train_judge(name, minutes_left(args, 7.0))
     if not args.name:
@@ -104,7 +104,7 @@ def do_all(args: argparse.Namespace) -> None:
     """Makes everything in order; stages that are done are left alone."""
     from toybox.train.shards import render_set
 
-    for name, scenes in (("train", args.scenes), ("clip", 12_000), ("checker", 12_000), ("unseen", 2_000)):
+    for name, scenes in (("train", args.scenes), ("clip", 8_000), ("unseen", 1_500)):
         render_set(name, scenes, workers=args.workers)
     do_text(args)
     for stage, run in (("vae", do_vae), ("latents", None), ("judges", do_judges), ("checker", do_checker),
@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=36_000)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--groups", type=int, default=20, help="files of 64 members for toy_vit")
+    parser.add_argument("--groups", type=int, default=12, help="files of 64 members for toy_vit")
     parser.add_argument("--encode", action="store_true")
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)

@@ -1,4 +1,4 @@
-"""The checker: a small classifier of class, colour and place, trained on fresh renders, that marks drawn pictures.
+"""The checker: a small classifier of class, colour and place, trained on the judges' fresh renders, that marks drawn pictures.
 
 It is not shipped and never trains anything; its own accuracy on unseen renders is given before it is believed.
 """
@@ -60,12 +60,12 @@ def _load(name: str, build: Path) -> tuple[np.ndarray, list[dict]]:
 def train_checker(minutes: float, *, batch: int = 64, build: Path = BUILD) -> None:
     """Trains on the clock, then writes weights and the accuracy on unseen renders."""
     where, words = runs.device(), labels()
-    images, facts = _load("checker", build)
+    images, facts = _load("clip", build)
     single = [i for i, f in enumerate(facts) if not f["second"]]
     images, goals = images[single], _targets([facts[i] for i in single], words)
     torch.manual_seed(4)
     net = Checker({k: len(v) for k, v in words.items()}).to(where, memory_format=torch.channels_last)
-    optimizer, step, clock = runs.adamw(net.parameters(), LEARNING_RATE, decay=0.05), 0, Clock(minutes * 60)
+    optimizer, step, clock = runs.adamw(net.parameters(), LEARNING_RATE, decay=0.05), 0, Clock(minutes * 60, read=runs.small_clock())
     clock.start()
     while (progress := clock.tick()) < 1:
         rng = np.random.default_rng([13, step])

@@ -115,7 +115,7 @@ def _clip_step(clip: CLIPModel, tokenizer: CLIPTokenizer, build: Path) -> Callab
     where = clip.device
 
     def step(rng: np.random.Generator) -> torch.Tensor:
-        chosen = rng.choice(len(images), min(160, len(images)), replace=False)
+        chosen = rng.choice(len(images), min(128, len(images)), replace=False)
         pixels = blemish(to_pixels(images[chosen]), rng).to(where)
         said = ids[torch.from_numpy(chosen), torch.from_numpy(rng.integers(0, ids.shape[1], len(chosen)))].long()
         with runs.autocast(where):
@@ -132,7 +132,7 @@ def _vit_step(vit: ViTModel, build: Path) -> Callable[[np.random.Generator], tor
 
     def step(rng: np.random.Generator) -> torch.Tensor:
         shard = groups[rng.integers(len(groups))]
-        nouns = rng.choice(len(shard.images) // (PER_CLASS * VIEWS), 10, replace=False)
+        nouns = rng.choice(len(shard.images) // (PER_CLASS * VIEWS), 6, replace=False)
         views = [rng.choice(VIEWS, 4, replace=False) + VIEWS * (n * PER_CLASS + m) for n in nouns for m in range(PER_CLASS)]
         rows = np.concatenate(views)
         pixels = blemish(to_pixels(shard.images[rows]), rng).to(where)
@@ -161,14 +161,14 @@ def train_judge(name: str, minutes: float, *, build: Path = BUILD) -> None:
         net = shapes.build_toy_vit(FULL).to(where)
         step_of = _vit_step(net, build)
     average, optimizer = Average(net.parameters(), 0.99), runs.adamw(net.parameters(), LEARNING_RATE, decay=0.05)
-    kept, step, clock = runs.load_state(path), 0, Clock(minutes * 60)
+    kept, step, clock = runs.load_state(path), 0, Clock(minutes * 60, read=runs.small_clock())
     if kept:
         net.load_state_dict(kept["model"])
         optimizer.load_state_dict(kept["optimizer"])
         average.kept, step, clock.elapsed = kept["average"], kept["step"], kept["elapsed"]
     clock.start()
     while (progress := clock.tick()) < 1:
-        runs.set_rate(optimizer, LEARNING_RATE * runs.rate(progress, step, warmup=100, hold=0.3))
+        runs.set_rate(optimizer, LEARNING_RATE * runs.rate(progress, step, warmup=40, hold=0.3))
         loss = step_of(np.random.default_rng([11, step]))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -176,9 +176,9 @@ def train_judge(name: str, minutes: float, *, build: Path = BUILD) -> None:
         optimizer.zero_grad()
         step += 1
         average.update(step)
-        if step % 50 == 0:
+        if step % 25 == 0:
             runs.note(build, name, step=step, progress=progress, loss=loss.item())
-        if step % 200 == 0:
+        if step % 100 == 0:
             _keep(net, average, optimizer, (step, clock.elapsed, path))
     _keep(net, average, optimizer, (step, clock.elapsed, path))
     runs.save_state({"weights": average.state(net)}, runs.weights_path(build, name))

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,11 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "toybox"
+
+
+def small_clock() -> Callable[[], float]:
+    """Returns the clock of small runs: processor seconds on one thread, wall seconds where a GPU does the work."""
+    return time.monotonic if torch.cuda.is_available() else time.process_time
 
 
 def device() -> torch.device:
@@ -28,20 +33,22 @@ def autocast(where: torch.device) -> torch.autocast:
 class Clock:
     """Progress measured in training seconds, so that a run ends when it was promised to end on any machine.
 
-    The elapsed seconds are saved with the checkpoint; a resumed run goes on from there.
+    The elapsed seconds are saved with the checkpoint; a resumed run goes on from there. `read` may count processor
+    seconds instead (`time.process_time`), which is right for a small run that shares its cores.
     """
 
     total: float
     elapsed: float = 0.0
+    read: Callable[[], float] = time.monotonic
     _mark: float = 0.0
 
     def start(self) -> None:
         """Begins to count from now."""
-        self._mark = time.monotonic() - self.elapsed
+        self._mark = self.read() - self.elapsed
 
     def tick(self) -> float:
         """Returns progress in [0, 1]."""
-        self.elapsed = time.monotonic() - self._mark
+        self.elapsed = self.read() - self._mark
         return min(1.0, self.elapsed / self.total)
 
 

@@ -14,9 +14,9 @@ from toybox.train.sizes import SIDE
 
 SHARD = 512
 CAPTIONS = 4
-FIRST_SEED = {"train": 0, "clip": 10_000_000, "checker": 20_000_000, "unseen": 30_000_000, "trial": 40_000_000}
-"""Sets of scenes; each has seeds of its own, and all but `train` and `trial` come from the world's fresh split."""
-SPLIT = {"train": "train", "trial": "train", "clip": "fresh", "checker": "fresh", "unseen": "fresh"}
+FIRST_SEED = {"train": 0, "clip": 10_000_000, "unseen": 30_000_000}
+"""Sets of scenes; each has seeds of its own, and all but `train` come from the world's fresh split."""
+SPLIT = {"train": "train", "clip": "fresh", "unseen": "fresh"}
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ class Sizes:
     text_layers: int = 4
     time_embed: int = 32
     groups: int = 32
-    vit: int = 192
-    vit_layers: int = 5
+    vit: int = 128
+    vit_layers: int = 4
     patch: int = 16
     judge_dim: int = 128
 
@@ -105,8 +105,8 @@ def build_scheduler() -> DDIMScheduler:
 
 def build_toy_clip(sizes: Sizes = FULL, *, vocab: int) -> CLIPModel:
     """Returns the judge of text against picture, random weights."""
-    common = {"hidden_size": sizes.vit * 5 // 6 // 32 * 32, "num_hidden_layers": sizes.vit_layers - 1}
-    width = common["hidden_size"] = max(32, common["hidden_size"])
+    width = sizes.vit
+    common = {"hidden_size": width, "num_hidden_layers": sizes.vit_layers}
     heads = {"num_attention_heads": width // 32, "intermediate_size": 3 * width}
     text = {
         **common, **heads, "vocab_size": vocab, "max_position_embeddings": POSITIONS, "bos_token_id": vocab - 2,

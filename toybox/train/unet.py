@@ -1,6 +1,7 @@
 """Trains UNet and both text encoders together on cached latents, exactly as the stock SDXL pipeline will call them."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -188,9 +189,11 @@ def train_unet(minutes: float, *, batch: int = 64, lr: float = LEARNING_RATE, sh
     clock, corpus = Clock(minutes * 60, elapsed), load_corpus(tokenizer, build=build)
     alphas, empty = noise_path().to(where), token_rows(tokenizer, [""])[0]
     clock.start()
-    saved, seen, losses, begun = clock.elapsed, step, [], clock.elapsed
+    saved, seen, losses, begun, sheet = clock.elapsed, step, [], clock.elapsed, step
     files = count_latents(build)
-    while (progress := clock.tick()) < 1:
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))  # saves, then leaves
+    while (progress := clock.tick()) < 1 and not stopped:
         if step % 400 == 0 and count_latents(build) > files:  # shards may go on arriving while this runs
             files, corpus = count_latents(build), load_corpus(tokenizer, build=build)
         runs.set_rate(optimizer, lr * runs.rate(progress, step, hold=0.55))
@@ -213,7 +216,10 @@ def train_unet(minutes: float, *, batch: int = 64, lr: float = LEARNING_RATE, sh
             losses = losses[-100:]
         if clock.elapsed - saved > SAVE_SECONDS:
             _save(painter, average, optimizer, clock, step, build)
-            _start_sheet(step, build)
+            if step > sheet + 300:
+                _start_sheet(step, build)
+                sheet = step
             saved = clock.elapsed
     _save(painter, average, optimizer, clock, step, build)
-    runs.done_path(build, "unet").write_text(f"{step}\n")
+    if not stopped:
+        runs.done_path(build, "unet").write_text(f"{step}\n")

@@ -147,14 +147,14 @@ def train_vae(
     optimizer = runs.adamw(vae.parameters(), LEARNING_RATE)
     step, elapsed = _restore(vae, average, optimizer, path)
     clock = Clock(minutes * 60, elapsed)
-    free, scenes = photos(), gather_pictures(("trial", "train"), build)
+    free, scenes = photos(), gather_pictures(("train",), build)
     clock.start()
     while (progress := clock.tick()) < 1:
         rng = np.random.default_rng([1, step])
         if step % 1000 == 999:  # shards go on arriving while this runs
-            scenes = gather_pictures(("trial", "train"), build)
+            scenes = gather_pictures(("train",), build)
         pixels = crops(scenes, free, rng, batch=batch, side=side).to(where, memory_format=order)
-        runs.set_rate(optimizer, LEARNING_RATE * runs.rate(progress, step, hold=0.3))
+        runs.set_rate(optimizer, LEARNING_RATE * runs.rate(progress, step, hold=0.74))
         with runs.autocast(where):
             loss, readings = vae_loss(vae, pixels)
         loss.backward()

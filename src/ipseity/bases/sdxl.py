@@ -103,7 +103,9 @@ class SDXL(UNetDiffusion):
 
     def _told(self, cond: Cond) -> dict[str, Any]:
         assert cond.pooled is not None, "SDXL needs pooled text: use the whole result of encode_text"
-        assert cond.size_hints is not None, "SDXL needs size hints: dataclasses.replace(cond, size_hints=base.size_hints(...))"
+        assert cond.size_hints is not None, (
+            "SDXL needs size hints: dataclasses.replace(cond, size_hints=base.size_hints(...))"
+        )
         return {**super()._told(cond), "added_cond_kwargs": {"text_embeds": cond.pooled, "time_ids": cond.size_hints}}
 
 

@@ -41,7 +41,11 @@ class Toybox(SDXL):
         try:
             base = super().load(CheckpointOptions(weights=folder, dtype=options.dtype), device)
         except WeightsError as error:
-            raise WeightsError(error.found, "the toybox's weights inside the package", "install ipseity again, from a wheel or a full checkout") from error
+            raise WeightsError(
+                error.found,
+                "the toybox's weights inside the package",
+                "install ipseity again, from a wheel or a full checkout",
+            ) from error
         base.licence = "Apache-2.0"
         return base
 

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,10 +59,16 @@ def read_json(path: Path) -> Any:
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], header: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file in one move, with plain strings in its header."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    whole = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     with writing(path) as draft:
-        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, draft, dict(header or {}))
+        try:
+            save_file(whole, draft, dict(header or {}))
+        except SafetensorError as error:  # the library tells the system's refusal in words only
+            code = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(code.group(1)) if code else 0, str(error)) from error
 
 
 def sha256_of_file(path: Path) -> str:

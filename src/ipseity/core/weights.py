@@ -13,10 +13,15 @@ from ipseity.core.errors import WeightsError
 
 PICKLES = frozenset({".bin", ".ckpt", ".pkl", ".pt", ".pth"})
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-_HOW = "convert them once (`pipeline.save_pretrained(folder, safe_serialization=True)` in diffusers), or choose a checkpoint that has safetensors files"
+_HOW = (
+    "convert them once (`pipeline.save_pretrained(folder, safe_serialization=True)` in diffusers), "
+    "or choose a checkpoint that has safetensors files"
+)
 
 
-def locate(weights: str, *, allow: Sequence[str], revision: str | None = None, download: bool = False, licence: str = "") -> Path:
+def locate(
+    weights: str, *, allow: Sequence[str], revision: str | None = None, download: bool = False, licence: str = ""
+) -> Path:
     """Find a folder or file, or the copy of a Hub repository; the network is asked only when `download` says so.
 
     Args:
@@ -37,7 +42,9 @@ def locate(weights: str, *, allow: Sequence[str], revision: str | None = None, d
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(weights, revision=revision, allow_patterns=list(allow), local_files_only=not download))
+        return Path(
+            snapshot_download(weights, revision=revision, allow_patterns=list(allow), local_files_only=not download)
+        )
     except (OSError, ValueError, RuntimeError) as error:  # huggingface_hub's own errors stand on these
         if download:
             raise WeightsError(
@@ -67,12 +74,16 @@ def check_file(path: Path) -> dict[str, tuple[int, ...]]:
     if path.suffix in PICKLES:
         raise WeightsError(f"{path} is a pickle, which can run code when it is opened", "safetensors", _HOW)
     if path.suffix != ".safetensors":
-        raise WeightsError(f"{path} is no weight file", "a .safetensors file or a folder of them", "check the path of `weights`")
+        raise WeightsError(
+            f"{path} is no weight file", "a .safetensors file or a folder of them", "check the path of `weights`"
+        )
     try:
         with safe_open(path, "pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path} is damaged or cut short ({error})", "a whole safetensors file", "fetch or copy it again") from error
+        raise WeightsError(
+            f"{path} is damaged or cut short ({error})", "a whole safetensors file", "fetch or copy it again"
+        ) from error
 
 
 def weight_files(folder: Path, variant: str | None = None) -> list[Path]:
@@ -115,7 +126,9 @@ def check_loaded(where: str, module: nn.Module, told: Mapping[str, Any]) -> None
         )
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if tensor.is_meta:
-            raise WeightsError(f"{where} lacks the tensor {name}", "all that its configuration asks for", "fetch it again")
+            raise WeightsError(
+                f"{where} lacks the tensor {name}", "all that its configuration asks for", "fetch it again"
+            )
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise WeightsError(
                 f"{where} holds NaN or infinite numbers in {name}",
@@ -138,7 +151,9 @@ def licence_of(folder: Path) -> str | None:
     card = folder / "README.md"
     if not card.is_file():
         return None
-    found = re.search(r"^license(?:_name)?:\s*(\S.*)$", card.read_text(encoding="utf-8", errors="replace")[:4000], re.MULTILINE)
+    found = re.search(
+        r"^license(?:_name)?:\s*(\S.*)$", card.read_text(encoding="utf-8", errors="replace")[:4000], re.MULTILINE
+    )
     return found.group(1).strip() if found else None
 
 
@@ -148,7 +163,9 @@ def quiet() -> Iterator[None]:
     import diffusers.utils.logging as diffusing
     import transformers.utils.logging as transforming
 
-    kept = [(library, library.get_verbosity(), library.is_progress_bar_enabled()) for library in (diffusing, transforming)]
+    kept = [
+        (library, library.get_verbosity(), library.is_progress_bar_enabled()) for library in (diffusing, transforming)
+    ]
     try:
         for library, _, _ in kept:
             library.set_verbosity(50)
@@ -163,13 +180,25 @@ def quiet() -> Iterator[None]:
 def _no_files(folder: Path, variant: str | None) -> WeightsError:
     names = [path.name for path in folder.glob("*")] if folder.is_dir() else []
     pickles = sorted(name for name in names if Path(name).suffix in PICKLES)
-    others = sorted({found.group(1) for name in names if (found := re.search(r"\.(\w+)(?:-\d+-of-\d+)?\.safetensors$", name))})
+    others = sorted(
+        {found.group(1) for name in names if (found := re.search(r"\.(\w+)(?:-\d+-of-\d+)?\.safetensors$", name))}
+    )
     if others and variant is None:
-        return WeightsError(f"{folder} holds the variant '{others[0]}' only", "a choice of it", f"set `variant = '{others[0]}'` beside `weights`")
+        return WeightsError(
+            f"{folder} holds the variant '{others[0]}' only",
+            "a choice of it",
+            f"set `variant = '{others[0]}'` beside `weights`",
+        )
     if pickles:
-        return WeightsError(f"{folder} holds only a pickle ({pickles[0]}), which can run code when it is opened", "safetensors", _HOW)
+        return WeightsError(
+            f"{folder} holds only a pickle ({pickles[0]}), which can run code when it is opened", "safetensors", _HOW
+        )
     kind = f"of the variant '{variant}'" if variant else ""
-    return WeightsError(f"{folder} holds no weights {kind}".strip(), "a safetensors file", "fetch the checkpoint again, or choose another variant")
+    return WeightsError(
+        f"{folder} holds no weights {kind}".strip(),
+        "a safetensors file",
+        "fetch the checkpoint again, or choose another variant",
+    )
 
 
 def _first_line(error: Exception) -> str:

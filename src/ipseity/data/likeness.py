@@ -12,6 +12,7 @@ MAX_BITS = 10
 MIN_CORRELATION = 0.95
 """How well two small gray pictures must agree besides, so that hashes that agree by chance do not count."""
 _SIDE = 32
+_GRAY_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,10 @@ def copies(images: Sequence[Image]) -> list[Copy]:
     """
     from imagehash import phash
 
-    mirrors = [ImageOps.mirror(image) for image in images]
-    codes = [[phash(image).hash.flatten() for image in row] for row in (images, mirrors)]
-    small = [[_small(image) for image in row] for row in (images, mirrors)]
+    plain = [_gray(image) for image in images]
+    mirrors = [ImageOps.mirror(image) for image in plain]
+    codes = [[phash(image).hash.flatten() for image in row] for row in (plain, mirrors)]
+    small = [[_small(image) for image in row] for row in (plain, mirrors)]
     found = []
     for second in range(len(images)):
         for first in range(second):
@@ -61,6 +63,10 @@ def groups(count: int, pairs: Sequence[Copy]) -> list[list[int]]:
     return [[index for index in range(count) if leader[index] == head] for head in dict.fromkeys(leader)]
 
 
+def _gray(image: Image) -> Image:
+    return image.convert("L").resize((_GRAY_SIDE, _GRAY_SIDE), Resampling.BOX)
+
+
 def _small(image: Image) -> np.ndarray:
-    gray = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Resampling.BOX), dtype=np.float32)
+    gray = np.asarray(image.resize((_SIDE, _SIDE), Resampling.BOX), dtype=np.float32)
     return (gray - gray.mean()) / max(float(gray.std()), 1e-3)

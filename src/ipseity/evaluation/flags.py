@@ -51,7 +51,7 @@ def memorized(scores: Mapping[str, Float[Tensor, "N"]]) -> Flag | None:
     nearer = "nearer to a training photo than real photos are to each other"
     if not count:
         return Flag("memorization", False, f"None of {total} pictures is {nearer} ({who}).")
-    rest = "they look copied rather than drawn anew" if raised else f"below the {COPIED_SHARE:.0%} at which we warn"
+    rest = "they look copied rather than drawn anew" if raised else "too few to call the gallery copied"
     return Flag("memorization", raised, f"{count} of {total} pictures are {nearer} ({who}): {rest}.")
 
 

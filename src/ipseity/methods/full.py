@@ -128,6 +128,7 @@ def _weights_kept(parameters: Iterable[nn.Parameter], *, aside: bool = False) ->
         for parameter, data, device, trained in kept:
             parameter.data = data.to(device)
             parameter.requires_grad_(trained)
+            parameter.grad = None if aside else parameter.grad
 
 
 @contextmanager

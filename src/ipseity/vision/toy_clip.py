@@ -1,6 +1,7 @@
-"""The small CLIP that comes with the package, trained on the toybox's world; by default it picks checkpoints and never scores.
+"""The small CLIP that comes with the package, trained on the toybox's world.
 
-How its weights are made stands in the folder `toybox/` of the repository.
+By default it picks checkpoints and never scores. How its weights are made stands in the folder `toybox/` of the
+repository.
 """
 
 from typing import Any, ClassVar, Literal, Self

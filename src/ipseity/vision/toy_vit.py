@@ -1,6 +1,6 @@
-"""The small vision transformer that comes with the package, trained on the toybox's world without labels; it scores and never picks.
+"""The small vision transformer that comes with the package, trained on the toybox's world without labels.
 
-How its weights are made stands in the folder `toybox/` of the repository.
+By default it scores and never picks. How its weights are made stands in the folder `toybox/` of the repository.
 """
 
 from typing import Any, ClassVar, Literal, Self

@@ -1,7 +1,7 @@
 """What a checkpoint is made of, whatever file or folder it came from."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -68,8 +68,8 @@ class Checkpoint:
     scheduler: Any
     settings: Mapping[str, Any]
     licence: str
-    fingerprint: Callable[[], str]
-    """Hashes the weights as they were loaded."""
+    fingerprint: str
+    """Hash of the weights as they were loaded."""
 
 
 def hash_modules(modules: Mapping[str, nn.Module]) -> str:

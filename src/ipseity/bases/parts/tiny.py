@@ -9,8 +9,8 @@ import torch
 from ipseity.bases.parts.checkpoint import Checkpoint, Layout, hash_modules
 
 _PHRASES = """a photo of sks backpack dog cat toy person on the beach in the snow with a mountain in the background
-a sks an old wooden floor of a red purple shiny wet car mug bear plushie clock vase boot sneaker can candle teapot robot
-at night in a forest seen from above close up of top left right bottom crop portrait city street grass water next to""".split()
+an old wooden floor of a red purple shiny wet car mug bear plushie clock vase boot sneaker can candle teapot robot
+at night in a forest seen from above close up of top left right bottom crop portrait city street grass water next to"""
 
 
 def tiny_checkpoint(layout: Layout, seed: int, unet: dict[str, Any], text_widths: tuple[int, ...]) -> Checkpoint:
@@ -29,7 +29,8 @@ def tiny_checkpoint(layout: Layout, seed: int, unet: dict[str, Any], text_widths
         torch.manual_seed(seed)
         names = [name for name in layout.modules if name.startswith("text_encoder")]
         modules: dict[str, Any] = {
-            name: _text_encoder(layout.modules[name], width, len(vocab)) for name, width in zip(names, text_widths, strict=True)
+            name: _text_encoder(layout.modules[name], width, len(vocab))
+            for name, width in zip(names, text_widths, strict=True)
         }
         modules["vae"] = diffusers.AutoencoderKL(
             block_out_channels=(16, 16, 32, 32),
@@ -66,8 +67,9 @@ def tiny_checkpoint(layout: Layout, seed: int, unet: dict[str, Any], text_widths
     )
     pads = ("<|endoftext|>", "!")  # SDXL's two tokenizers pad differently
     tokenizers = {name: _tokenizer(vocab, merges, pad) for name, pad in zip(layout.tokenizers, pads, strict=False)}
-    print_of = hash_modules(modules)
-    return Checkpoint(modules, tokenizers, scheduler, dict(layout.settings), "none (random weights)", lambda: print_of)
+    return Checkpoint(
+        modules, tokenizers, scheduler, dict(layout.settings), "none (random weights)", hash_modules(modules)
+    )
 
 
 def _text_encoder(path: str, width: int, vocab_size: int) -> Any:
@@ -99,14 +101,14 @@ def _tokenizer(vocab: dict[str, int], merges: list[tuple[str, str]], pad: str) -
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Make a byte-level vocabulary in CLIP's form: every byte, alone and ending a word, and the words of a few phrases."""
+    """Make a vocabulary in CLIP's form: every byte, alone and ending a word, and the words of a few phrases."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     learned = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     learned.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.BpeTrainer(vocab_size=2000, end_of_word_suffix="</w>", show_progress=False, min_frequency=1)
-    learned.train_from_iterator([" ".join(_PHRASES)], trainer)
+    learned.train_from_iterator([_PHRASES], trainer)
     merges = [tuple(pair) for pair in json.loads(learned.to_str())["model"]["merges"]]
     words = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(pair) for pair in merges)]
     words = [*dict.fromkeys(words), "<|startoftext|>", "<|endoftext|>"]

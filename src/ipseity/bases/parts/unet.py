@@ -38,7 +38,9 @@ class UNetDiffusion:
         self.device = torch.device(device)
         self.licence = checkpoint.licence
         self._checkpoint = checkpoint
-        self._modules = {name: module.to(self.device).eval().requires_grad_(False) for name, module in checkpoint.modules.items()}
+        self._modules = {
+            name: module.to(self.device).eval().requires_grad_(False) for name, module in checkpoint.modules.items()
+        }
         self._pipelines: dict[str, Any] = {}
         unet, vae = self._modules["unet"], self._modules["vae"]
         self.dtype: torch.dtype = unet.dtype
@@ -70,7 +72,7 @@ class UNetDiffusion:
 
     def fingerprint(self) -> str:
         """Hash the weights as loaded."""
-        return self._fingerprint
+        return self._checkpoint.fingerprint
 
     def pipeline(self, kind: PipelineKind = "text") -> Any:
         """Give the stock diffusers pipeline of a kind over the very same modules, built once and kept.
@@ -80,7 +82,9 @@ class UNetDiffusion:
         """
         if kind not in self.stock:
             needed = "a ControlNet" if kind == "control" else f"one of: {', '.join(self.stock)}"
-            raise CapabilityError(f"base '{self.name}' has no '{kind}' pipeline", needed, f"use one of: {', '.join(self.stock)}")
+            raise CapabilityError(
+                f"base '{self.name}' has no '{kind}' pipeline", needed, f"use one of: {', '.join(self.stock)}"
+            )
         if kind not in self._pipelines:
             import diffusers
 
@@ -89,7 +93,9 @@ class UNetDiffusion:
                 **self._modules,
                 **self._checkpoint.tokenizers,
                 **self._checkpoint.settings,
-                scheduler=type(scheduler).from_config(scheduler.config),  # it counts steps, so each pipeline has its own
+                scheduler=type(scheduler).from_config(
+                    scheduler.config
+                ),  # it counts steps, so each pipeline has its own
             )
         return self._pipelines[kind]
 
@@ -124,7 +130,9 @@ class UNetDiffusion:
         self._check(cond)
         told = self._told(cond.to(self.device, self.dtype))
         steps = self.path.timesteps(t.to(self.device))
-        return self._modules["unet"](latents.to(self.device, self.dtype), steps, **told, return_dict=False)[0].to(latents.dtype)
+        return self._modules["unet"](latents.to(self.device, self.dtype), steps, **told, return_dict=False)[0].to(
+            latents.dtype
+        )
 
     def _told(self, cond: Cond) -> dict[str, Any]:
         """Give the U-Net's arguments for a condition."""
@@ -132,8 +140,12 @@ class UNetDiffusion:
 
     def _encode(self, prompts: Sequence[str]) -> tuple[Tensor, ...]:
         """Let the stock pipeline encode prompts, so that training and drawing cannot hear different words."""
-        drawn = self.pipeline("text").encode_prompt(list(prompts), device=self.device, num_images_per_prompt=1, do_classifier_free_guidance=False)
-        return tuple(drawn)
+        pipeline = self.pipeline("text")
+        return tuple(
+            pipeline.encode_prompt(
+                list(prompts), device=self.device, num_images_per_prompt=1, do_classifier_free_guidance=False
+            )
+        )
 
     def _check(self, cond: Cond) -> None:
         filled = {slot.name for slot in fields(Cond) if getattr(cond, slot.name) is not None}
@@ -145,20 +157,18 @@ class UNetDiffusion:
             )
 
     @cached_property
-    def _fingerprint(self) -> str:
-        return self._checkpoint.fingerprint()
-
-    @cached_property
     def _latent_moments(self) -> tuple[Tensor | float, Tensor | float]:
         config = self._modules["vae"].config
         mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
         if mean is None or std is None:
             return 0.0, 1.0
-        return torch.tensor(mean, device=self.device).view(1, -1, 1, 1), torch.tensor(std, device=self.device).view(1, -1, 1, 1)
+        return torch.tensor(mean, device=self.device).view(1, -1, 1, 1), torch.tensor(std, device=self.device).view(
+            1, -1, 1, 1
+        )
 
     @contextmanager
     def _steady_vae(self) -> Iterator[Any]:
-        """Lend the VAE, in fp32 where the checkpoint says that half precision overflows; fp16 -> fp32 -> fp16 is exact."""
+        """Lend the VAE, in fp32 where it overflows in fp16; going there and back is exact."""
         vae: Any = self._modules["vae"]
         upcast = vae.dtype == torch.float16 and vae.config.force_upcast
         try:

@@ -1,4 +1,4 @@
-"""Reading a checkpoint that somebody else made, from a diffusers folder or from one original file, or refusing it in words."""
+"""Reading a checkpoint that somebody else made, from a folder or from one original file, or refusing it in words."""
 
 import importlib
 import re
@@ -53,24 +53,34 @@ def _read_folder(layout: Layout, folder: Path, options: CheckpointOptions, dtype
     tokenizers = {name: _read_tokenizer(folder / name) for name in layout.tokenizers}
     settings = {**layout.settings, **{key: index[key] for key in layout.read_settings if key in index}}
     licence = licence_of(folder) or layout.licences.get(options.weights, "not stated")
-    hashed = lambda: sha256_of((f"{path.parent.name}/{path.name}", sha256_of_file(path)) for path in files)  # noqa: E731
+    hashed = sha256_of((path.parent.name, path.name, sha256_of_file(path)) for path in files)
     return Checkpoint(modules, tokenizers, _read_scheduler(folder, index), settings, licence, hashed)
 
 
 def _read_file(layout: Layout, path: Path, options: CheckpointOptions, dtype: torch.dtype) -> Checkpoint:
     shapes = check_file(path)
     if layout.original_key not in shapes:
-        raise WeightsError(f"{path} is {_tell_family(shapes)}", f"an original {layout.base} checkpoint", "choose the base or option that reads it")
+        raise WeightsError(
+            f"{path} is {_tell_family(shapes)}",
+            f"an original {layout.base} checkpoint",
+            "choose the base or option that reads it",
+        )
     import diffusers
 
-    beside = next((folder for folder in (path.with_suffix(""), path.parent) if (folder / "model_index.json").is_file()), None)
+    beside = next(
+        (folder for folder in (path.with_suffix(""), path.parent) if (folder / "model_index.json").is_file()), None
+    )
     if beside is not None:
         _index(layout, beside)
     maker = getattr(diffusers, layout.stock_text)
     extra = {key: value for key, value in layout.settings.items() if key not in layout.read_settings}
     try:
         loaded = maker.from_single_file(
-            str(path), config=str(beside) if beside else None, dtype=dtype, local_files_only=beside is not None or not options.download, **extra
+            str(path),
+            config=str(beside) if beside else None,
+            dtype=dtype,
+            local_files_only=beside is not None or not options.download,
+            **extra,
         )
     except LOAD_ERRORS as error:
         if beside is not None:
@@ -85,7 +95,7 @@ def _read_file(layout: Layout, path: Path, options: CheckpointOptions, dtype: to
         check_loaded(f"{path} ({part})", module, {})
     settings = {**layout.settings, **{key: loaded.config[key] for key in layout.read_settings}}
     tokenizers = {name: getattr(loaded, name) for name in layout.tokenizers}
-    return Checkpoint(modules, tokenizers, loaded.scheduler, settings, "not stated", lambda: sha256_of_file(path))
+    return Checkpoint(modules, tokenizers, loaded.scheduler, settings, "not stated", sha256_of_file(path))
 
 
 def _index(layout: Layout, folder: Path) -> dict[str, Any]:
@@ -93,22 +103,44 @@ def _index(layout: Layout, folder: Path) -> dict[str, Any]:
     path = folder / "model_index.json"
     if not path.is_file():
         raise WeightsError(
-            f"{folder} has no model_index.json", "the top folder of a checkpoint in the diffusers layout", "name that folder, or fetch the checkpoint again"
+            f"{folder} has no model_index.json",
+            "the top folder of a checkpoint in the diffusers layout",
+            "name that folder, or fetch the checkpoint again",
         )
     index: dict[str, Any] = read_json(path)
     kind = index.get("_class_name")
     if kind not in layout.pipelines:
         others = [name for name in registry.names("bases") if kind in _pipelines_of(name)]
-        todo = f"Choose base '{others[0]}', which reads it" if others else "No base of this house reads it: choose another checkpoint"
-        raise WeightsError(f"{folder} is a {kind} checkpoint", f"one of {', '.join(sorted(layout.pipelines))} for base '{layout.base}'", todo)
+        todo = (
+            f"Choose base '{others[0]}', which reads it"
+            if others
+            else "No base of this house reads it: choose another checkpoint"
+        )
+        raise WeightsError(
+            f"{folder} is a {kind} checkpoint",
+            f"one of {', '.join(sorted(layout.pipelines))} for base '{layout.base}'",
+            todo,
+        )
     wanted = {**layout.modules, "scheduler": "", **dict.fromkeys(layout.tokenizers, "")}
     lacking = [part for part in wanted if not (folder / part).is_dir()]
     if lacking:
-        raise WeightsError(f"{folder} lacks {', '.join(lacking)}", f"all parts of base '{layout.base}'", "fetch or copy the checkpoint again")
-    wrong = {part: index[part][1] for part, cls in layout.modules.items() if part in index and index[part][1] != cls.split(".")[1]}
+        raise WeightsError(
+            f"{folder} lacks {', '.join(lacking)}",
+            f"all parts of base '{layout.base}'",
+            "fetch or copy the checkpoint again",
+        )
+    wrong = {
+        part: index[part][1]
+        for part, cls in layout.modules.items()
+        if part in index and index[part][1] != cls.split(".")[1]
+    }
     if wrong:
         told = ", ".join(f"{part} is a {kind}" for part, kind in wrong.items())
-        raise WeightsError(f"in {folder} {told}", ", ".join(f"{part}: {layout.modules[part]}" for part in wrong), "choose another checkpoint")
+        raise WeightsError(
+            f"in {folder} {told}",
+            ", ".join(f"{part}: {layout.modules[part]}" for part in wrong),
+            "choose another checkpoint",
+        )
     return index
 
 
@@ -140,7 +172,9 @@ def _read_scheduler(folder: Path, index: Mapping[str, Any]) -> Any:
     name = str(index.get("scheduler", [None, None])[1])
     maker = getattr(diffusers, name, None)
     if not (isinstance(maker, type) and issubclass(maker, diffusers.SchedulerMixin)):
-        raise WeightsError(f"{folder} names the scheduler '{name}'", "a scheduler of diffusers", "choose another checkpoint")
+        raise WeightsError(
+            f"{folder} names the scheduler '{name}'", "a scheduler of diffusers", "choose another checkpoint"
+        )
     try:
         return maker.from_pretrained(folder / "scheduler", local_files_only=True)
     except LOAD_ERRORS as error:
@@ -159,13 +193,16 @@ def _check_fit(layout: Layout, place: Path, modules: Mapping[str, Any]) -> None:
         )
     if unet.cross_attention_dim != sum(widths):
         raise WeightsError(
-            f"the U-Net of {place} attends to texts {unet.cross_attention_dim} wide, its text encoders give {sum(widths)}",
+            f"the U-Net of {place} attends to texts {unet.cross_attention_dim} wide, "
+            f"its text encoders give {sum(widths)}",
             "text encoders that belong to the U-Net",
             "choose a complete checkpoint",
         )
     if place.is_file() and len(set(widths)) < len(widths):
         raise WeightsError(
-            f"both text encoders of {place} are {widths[0]} wide", "different widths, or they are confused in a single file", "load its folder instead"
+            f"both text encoders of {place} are {widths[0]} wide",
+            "different widths, or they are confused in a single file",
+            "load its folder instead",
         )
     told_apart = {"shift_factor": vae.get("shift_factor")}
     if not layout.reads_latent_moments:
@@ -182,8 +219,19 @@ def _patterns(layout: Layout, variant: str | None) -> list[str]:
     middle = f".{variant}" if variant else ""
     parts = [*layout.modules, *layout.tokenizers, "scheduler"]
     names = ("model", "diffusion_pytorch_model")
-    weights = [f"{part}/{name}{middle}{end}" for part in layout.modules for name in names for end in (".safetensors", "-0*.safetensors")]
-    return ["model_index.json", "README.md", *(f"{part}/*.json" for part in parts), *(f"{part}/*.txt" for part in parts), *weights]
+    weights = [
+        f"{part}/{name}{middle}{end}"
+        for part in layout.modules
+        for name in names
+        for end in (".safetensors", "-0*.safetensors")
+    ]
+    return [
+        "model_index.json",
+        "README.md",
+        *(f"{part}/*.json" for part in parts),
+        *(f"{part}/*.txt" for part in parts),
+        *weights,
+    ]
 
 
 def _pipelines_of(name: str) -> frozenset[str]:

@@ -17,7 +17,7 @@ from ipseity.core.types import Example, Request, Subject
 from ipseity.data.grammar import CLOSE_UP, Caption, with_crop, without_token
 from ipseity.data.phrases import Phrases, phrases_for
 
-_VARIED = ("quality", "style", "size", "shape", "colour", "texture", "motion", "background")
+_VARIED = ("quality", "size", "shape", "colour", "texture", "motion", "background")
 
 
 class StructuredSetOptions(Options):
@@ -32,7 +32,7 @@ class StructuredSetOptions(Options):
     slot_dropout: float = Field(0.3, ge=0, lt=1)
     """Chance of each slot to stay unspoken in part B."""
     style_share: float = Field(0.3, ge=0, le=1)
-    """Share of part B in styles other than a photo."""
+    """Share of part B in a style of the bank; the rest are plain photos."""
     sibling_share: float | None = Field(None, ge=0, le=1)
     """Share of part B that shows neighboring classes; unset means half for living things (as in the paper), else none."""
     bank: str = "auto"
@@ -92,8 +92,8 @@ def _filled(subject: Subject, bank: Phrases, options: StructuredSetOptions, chan
         for slot in _VARIED
         if getattr(bank, slot) and _drawn(chance.fork(slot)) >= options.slot_dropout
     }
-    if _drawn(chance.fork("styled")) >= options.style_share:
-        words.pop("style", None)
+    if bank.style and _drawn(chance.fork("styled")) < options.style_share:
+        words["style"] = _in_turn(bank.style, index, rng.fork("style"))
     share = options.sibling_share if options.sibling_share is not None else 0.5 * subject.living
     is_sibling = bool(bank.siblings) and _drawn(chance.fork("sibling")) < share
     noun = _in_turn(bank.siblings, index, rng.fork("noun")) if is_sibling else subject.class_noun

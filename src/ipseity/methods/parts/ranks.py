@@ -20,7 +20,8 @@ def ranks_at(t: Float[Tensor, "B"], *, rank: int, min_rank: int) -> Tensor:
     Source:
         arXiv:2507.05964, section 3.2: r(t) = floor((r - r_min) (T - t) / T) + r_min; our t is the paper's t / T.
     """
-    return ((rank - min_rank) * (1 - t.double()) + 1e-9).floor().long().add(min_rank).clamp(min_rank, rank)
+    used = (rank - min_rank) * (1 - t.float()) + 1e-4  # rounding must not cost a rank; levels are 1 / 1000 apart
+    return used.floor().long().add(min_rank).clamp(min_rank, rank)
 
 
 def rank_mask(t: Float[Tensor, "B"], *, rank: int, min_rank: int) -> Bool[Tensor, "B r"]:
@@ -43,15 +44,20 @@ def ranks_following_noise(
         min_rank: ranks left at the highest noise.
     """
     now: dict[str, Tensor] = {}
+    masks: dict[tuple[int, torch.device], Tensor] = {}
 
     def listen(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         step = torch.as_tensor(args[1] if len(args) > 1 else kwargs["timestep"])
-        now["t"] = ((step.detach().reshape(-1).double() + 1) / num_levels).clamp(0, 1)
+        now["t"] = ((step.detach().reshape(-1).float() + 1) / num_levels).clamp(0, 1)
+        masks.clear()
 
     def silence(_: nn.Module, __: tuple[Any, ...], projected: Tensor) -> Tensor:
         is_picture = projected.ndim == 4  # (B, r, h, w) from a convolution, else (B, ..., r)
         rank = projected.shape[1] if is_picture else projected.shape[-1]
-        mask = rank_mask(now["t"].to(projected.device), rank=rank, min_rank=min_rank)
+        key = (rank, projected.device)
+        if key not in masks:
+            masks[key] = rank_mask(now["t"].to(projected.device), rank=rank, min_rank=min_rank)
+        mask = masks[key]
         inner = (1,) * (projected.ndim - 2)
         shaped = mask.view(len(mask), rank, *inner) if is_picture else mask.view(len(mask), *inner, rank)
         return projected * shaped.to(projected.dtype)

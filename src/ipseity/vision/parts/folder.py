@@ -31,7 +31,9 @@ def bundled(name: str) -> str:
     return str(files("ipseity") / "assets" / "toybox" / name)
 
 
-def read_encoder(makers: Mapping[str, str], options: EncoderOptions, device: torch.device | str) -> tuple[Any, Path, str]:
+def read_encoder(
+    makers: Mapping[str, str], options: EncoderOptions, device: torch.device | str
+) -> tuple[Any, Path, str]:
     """Read a frozen encoder, in fp32.
 
     Args:
@@ -47,10 +49,16 @@ def read_encoder(makers: Mapping[str, str], options: EncoderOptions, device: tor
     """
     folder = locate(options.weights, allow=PATTERNS, revision=options.revision, download=options.download)
     if not (folder / "config.json").is_file():
-        raise WeightsError(f"{folder} has no config.json", "an encoder in the transformers layout", "name its folder, or fetch it again")
+        raise WeightsError(
+            f"{folder} has no config.json",
+            "an encoder in the transformers layout",
+            "name its folder, or fetch it again",
+        )
     kind = read_json(folder / "config.json").get("model_type")
     if kind not in makers:
-        raise WeightsError(f"{folder} is a model of the kind '{kind}'", f"one of: {', '.join(makers)}", "choose another encoder")
+        raise WeightsError(
+            f"{folder} is a model of the kind '{kind}'", f"one of: {', '.join(makers)}", "choose another encoder"
+        )
     weight_files(folder)
     import transformers
 

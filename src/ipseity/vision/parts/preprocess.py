@@ -39,14 +39,18 @@ class Preprocess:
         """
         path = folder / "preprocessor_config.json"
         if not path.is_file():
-            raise WeightsError(f"{folder} has no preprocessor_config.json", "how its pictures are prepared", "fetch the encoder again")
+            raise WeightsError(
+                f"{folder} has no preprocessor_config.json", "how its pictures are prepared", "fetch the encoder again"
+            )
         config: dict[str, Any] = read_json(path)
         square = "ViT" in str(config.get("image_processor_type", config.get("feature_extractor_type", "")))
         resample = int(config.get("resample", 3))
         asked = config.get("do_resize", True) and config.get("do_normalize", True) and resample in _FILTERS
         if not asked or abs(config.get("rescale_factor", 1 / 255) - 1 / 255) > 1e-9:
             raise WeightsError(
-                f"{path} asks for another preparation", "a bilinear or bicubic resize, and values of [0, 1] normalized", "choose another encoder"
+                f"{path} asks for another preparation",
+                "a bilinear or bicubic resize, and values of [0, 1] normalized",
+                "choose another encoder",
             )
         crop = _size(config.get("crop_size", 224), square=True) if config.get("do_center_crop", False) else None
         return cls(
@@ -61,8 +65,9 @@ class Preprocess:
         """Prepare pixels of any size."""
         size = self.resize if isinstance(self.resize, tuple) else _shorter(pixels.shape[-2:], self.resize)
         values = (pixels.float() + 1) / 2
-        if tuple(values.shape[-2:]) != size:
-            values = interpolate(values, size, mode=self.filter, antialias=True).clamp(0, 1)
+        for step in ((values.shape[-2], size[1]), size):  # across, then down, cut off after each: as Pillow does
+            if tuple(values.shape[-2:]) != step:
+                values = interpolate(values, step, mode=self.filter, antialias=True).clamp(0, 1)
         if self.crop is not None:
             height, width = self.crop
             top, left = (values.shape[-2] - height) // 2, (values.shape[-1] - width) // 2

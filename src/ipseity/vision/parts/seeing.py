@@ -32,5 +32,7 @@ class Seeing:
 
     def _refusal(self, ability: str) -> CapabilityError:
         return CapabilityError(
-            f"encoder '{self.name}' offers {', '.join(sorted(self.offers))}", f"'{ability}'", "choose another: `ipseity list encoders` says what each offers"
+            f"encoder '{self.name}' offers {', '.join(sorted(self.offers))}",
+            f"'{ability}'",
+            "choose another: `ipseity list encoders` says what each offers",
         )

@@ -40,6 +40,7 @@ def describe(images: Sequence[Image], source: str) -> list[str]:
 
 
 def _load(source: str) -> tuple[Any, Any]:
+    from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     place = str(Path(source).resolve()) if Path(source).exists() else source
@@ -47,7 +48,7 @@ def _load(source: str) -> tuple[Any, Any]:
     try:
         processor = AutoProcessor.from_pretrained(place, **trusted)
         model = AutoModelForImageTextToText.from_pretrained(place, use_safetensors=True, **trusted)
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(
             f"the captioner '{source}' cannot be loaded ({reason})",

@@ -1,0 +1,154 @@
+"""Sets of pictures: whole or not there, shared, resumed."""
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from ipseity.bases.sdxl import SDXL
+from ipseity.core.drawing import DrawOptions
+from ipseity.core.errors import Failure, RunError
+from ipseity.core.events import Noticed, Progressed
+from ipseity.core.types import Request
+from ipseity.data import synthesis
+from ipseity.data.synthesis import read_set, set_folder, synthesize
+
+DRAW = DrawOptions(num_inference_steps=1, guidance_scale=1.0, batch_size=2)
+REQUESTS = tuple(Request(f"a photo of a mug {place}", seed) for seed, place in enumerate(("here", "there", "on a desk", "in the sun", "above")))
+
+
+@pytest.fixture(scope="module")
+def base():
+    return SDXL.tiny()
+
+
+def make(base, root: Path, requests=REQUESTS, options=DRAW):
+    folder = set_folder(root, base.fingerprint(), requests, options)
+    return folder, list(synthesize(base, requests, folder, options))
+
+
+def pictures(root: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in root.glob("pictures/*/*.png")}
+
+
+def test_a_set_is_drawn_and_read(base, tmp_path: Path):
+    folder, events = make(base, tmp_path)
+    assert [(event.done, event.total) for event in events if isinstance(event, Progressed)] == [(0, 5), (2, 5), (4, 5), (5, 5)]
+    pairs = read_set(folder)
+    assert tuple(request for request, _ in pairs) == REQUESTS
+    assert all(image.mode == "RGB" and image.size == (64, 64) and not image.info for _, image in pairs)
+    first = base.pipeline("text")(REQUESTS[0].prompt, generator=torch.Generator().manual_seed(0), num_inference_steps=1, guidance_scale=1.0).images[0]
+    difference = (torch.tensor(list(first.tobytes()), dtype=torch.int) - torch.tensor(list(pairs[0][1].tobytes()), dtype=torch.int)).abs()
+    assert difference.max() <= 2, "the set holds what the stock pipeline draws"
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["base_fingerprint"] == base.fingerprint() and manifest["licence"]
+
+
+def test_what_is_there_is_never_made_again(base, tmp_path: Path):
+    few, _ = make(base, tmp_path, REQUESTS[:3])
+    before = pictures(tmp_path)
+    many, events = make(base, tmp_path, (*REQUESTS[3:], *REQUESTS[:3]))
+    assert few != many and len(before) == 3 and before.items() <= pictures(tmp_path).items()
+    assert any("3 of 5" in event.message for event in events if isinstance(event, Noticed))
+    _, events = make(base, tmp_path)
+    assert [event for event in events if isinstance(event, Progressed)] == [Progressed("synthesize", 5, 5)]
+    assert len(read_set(few)) == 3
+
+
+def test_interrupted_it_goes_on(base, tmp_path: Path):
+    folder = set_folder(tmp_path, base.fingerprint(), REQUESTS, DRAW)
+    events = synthesize(base, REQUESTS, folder, DRAW)
+    for event in events:
+        if isinstance(event, Progressed) and event.done == 2:
+            break
+    events.close()
+    before = pictures(tmp_path)
+    assert len(before) == 2 and not (folder / "manifest.json").exists()
+    with pytest.raises(RunError, match="not complete.*ipseity synthesize"):
+        read_set(folder)
+    make(base, tmp_path)
+    assert before.items() <= pictures(tmp_path).items() and len(read_set(folder)) == 5
+
+
+def test_what_made_it_names_it(base):
+    root, mark = Path("sets"), base.fingerprint()
+    one = set_folder(root, mark, REQUESTS, DRAW)
+    assert one == set_folder(root, mark, REQUESTS, DRAW.model_copy(update={"batch_size": 7}))
+    others = [
+        set_folder(root, mark[::-1], REQUESTS, DRAW),
+        set_folder(root, mark, REQUESTS[:4], DRAW),
+        set_folder(root, mark, (*REQUESTS[:4], replace(REQUESTS[4], seed=99)), DRAW),
+        set_folder(root, mark, REQUESTS, DRAW.model_copy(update={"num_inference_steps": 2})),
+    ]
+    assert len({one, *others}) == 5
+
+
+def test_gone_and_broken_pictures_are_refused(base, tmp_path: Path):
+    folder, _ = make(base, tmp_path)
+    victim = sorted(tmp_path.glob("pictures/*/*.png"))[0]
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RunError, match=f"{victim.name} is broken"):
+        read_set(folder)
+    victim.write_bytes(b"")
+    with pytest.raises(RunError, match=f"{victim.name} is broken"):
+        make(base, tmp_path)
+    victim.unlink()
+    with pytest.raises(RunError, match=f"{victim.name} is gone.*ipseity synthesize"):
+        read_set(folder)
+    make(base, tmp_path)
+    assert len(read_set(folder)) == 5
+
+
+def test_manifests_may_not_point_elsewhere(base, tmp_path: Path):
+    folder, _ = make(base, tmp_path / "sets")
+    Image.new("RGB", (8, 8)).save(tmp_path / "private.png")
+    text = (folder / "manifest.json").read_text(encoding="utf-8")
+    data = json.loads(text)
+    data["pictures"][0]["file"] = "../private.png"
+    (folder / "manifest.json").write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(RunError, match="outside of"):
+        read_set(folder)
+    (folder / "manifest.json").write_text('{"format": "other"}', encoding="utf-8")
+    with pytest.raises(RunError, match="not the manifest of a set"):
+        read_set(folder)
+
+
+def drawing(monkeypatch, flat: set[int]):
+    """Let the pipeline give black frames at some seeds, as a broken sampler does."""
+    genuine = synthesis.draw
+
+    def draw(pipeline, prompts, seeds, options):
+        at = iter(seeds)
+        for images in genuine(pipeline, prompts, seeds, options):
+            yield [Image.new("RGB", image.size) if next(at) in flat else image for image in images]
+
+    monkeypatch.setattr(synthesis, "draw", draw)
+
+
+def test_flat_pictures_are_counted_told_and_left_out(base, tmp_path: Path, monkeypatch):
+    drawing(monkeypatch, {1, 3})
+    folder, events = make(base, tmp_path)
+    assert any("2 of 5 regularization pictures are one flat color" in event.message for event in events if isinstance(event, Noticed))
+    assert [request.seed for request, _ in read_set(folder)] == [0, 2, 4]
+
+
+def test_a_base_that_draws_nothing_is_told(base, tmp_path: Path, monkeypatch):
+    drawing(monkeypatch, {0, 1, 2, 3})
+    with pytest.raises(Failure, match="4 of 5 regularization pictures are one flat color"):
+        make(base, tmp_path)
+
+
+@pytest.mark.parametrize(("number", "said"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "cannot be written")])
+def test_full_and_read_only_disks(base, tmp_path: Path, monkeypatch, number: int, said: str):
+    def refuse(self, *args, **kwargs):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(Image.Image, "save", refuse)
+    with pytest.raises(RunError, match=said):
+        make(base, tmp_path)
+    assert not pictures(tmp_path)
