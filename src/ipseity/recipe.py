@@ -127,7 +127,7 @@ def make_recipe(data: Mapping[str, Any], *, origin: str = "the recipe") -> Recip
         given = data.get(table, {})
         if not isinstance(given, Mapping):
             raise RecipeError(f"{origin}: '{table}' is {given!r}", "a table", f'write [{table}] and below it use = "..." and its keys')
-        parts[table] = _choose(table, dict(given), origin) if table in PLUGINS else _check(TABLES[table], given, origin, table)
+        parts[table] = _choose(table, dict(given), origin, parts["general"].seed) if table in PLUGINS else _check(TABLES[table], given, origin, table)
     recipe = Recipe(**parts)
     _fits(recipe)
     return recipe
@@ -181,13 +181,16 @@ def _value(text: str) -> Any:
         return text
 
 
-def _choose(table: str, given: dict[str, Any], origin: str) -> Chosen:
+def _choose(table: str, given: dict[str, Any], origin: str, seed: int) -> Chosen:
+    """Choose a plug-in; where a method starts from chance and no seed of its own is given, the run's seed decides."""
     name = given.pop("use", DEFAULTS[table])
     if not isinstance(name, str) or name not in names(PLUGINS[table]):
         known = names(PLUGINS[table])
         raise RecipeError(f"{origin}: {table}.use is {name!r}", f"one of: {', '.join(known)}", _nearest(str(name), known))
     plugin = find(PLUGINS[table], name)
-    return Chosen(name, plugin, _check(plugin.Options, given, origin, table))
+    options = _check(plugin.Options, given, origin, table)
+    follows = table == "method" and "seed" in plugin.Options.model_fields and "seed" not in given
+    return Chosen(name, plugin, options.model_copy(update={"seed": seed}) if follows else options)
 
 
 def _check(kind: type[Options], given: Mapping[str, Any], origin: str, table: str) -> Any:

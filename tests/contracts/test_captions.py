@@ -16,8 +16,16 @@ NAMES = registry.names("captions")
 
 @pytest.fixture
 def subject() -> Subject:
-    said = ({}, {"caption": "a mug on a shelf, in the sun"}, {"slots": {"background": "on a bench", "noun": "coffee mug"}}, {"caption": "nothing of it"})
-    photos = tuple(Photo(Path(f"{n}.png"), photo(n), str(n), mask=disc() if n == 0 else None, **words) for n, words in enumerate(said))
+    said = (
+        {},
+        {"caption": "a mug on a shelf, in the sun"},
+        {"slots": {"background": "on a bench", "noun": "coffee mug"}},
+        {"caption": "nothing of it"},
+    )
+    photos = tuple(
+        Photo(Path(f"{n}.png"), photo(n), str(n), mask=disc() if n == 0 else None, **words)
+        for n, words in enumerate(said)
+    )
     return Subject("mug", photos, "mug", "sks")
 
 
@@ -64,7 +72,9 @@ def test_structured_can_leave_the_users_words_alone(subject: Subject):
 def test_plain_takes_a_template(subject: Subject):
     plugin = registry.find("captions", "plain")
     assert plugin.examples(subject, plugin.Options())[0].captions == ("a photo of a sks mug",)
-    assert plugin.examples(subject, plugin.Options(template="{token}, the {class_noun}"))[0].captions == ("sks, the mug",)
+    assert plugin.examples(subject, plugin.Options(template="{token}, the {class_noun}"))[0].captions == (
+        "sks, the mug",
+    )
     for bad in ("a photo", "a photo of {class_noun}", "{subject} {place}"):
         with pytest.raises(ValueError, match="sentence"):
             plugin.Options(template=bad)
@@ -77,13 +87,31 @@ def blip(tmp_path_factory) -> Path:
     from transformers import BertTokenizerFast, BlipConfig, BlipForConditionalGeneration, BlipProcessor
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]", *"a photo of mug on the table red in sun with its".split()]
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "[DEC]",
+        "[ENC]",
+        *["a", "photo", "of", "mug", "on", "the", "table", "red", "in", "sun", "with", "its"],
+    ]
     inner = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = BertTokenizerFast(tokenizer_object=inner, vocab={word: place for place, word in enumerate(words)})
     wide = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     config = BlipConfig(
-        text_config={**wide, "vocab_size": len(words), "encoder_hidden_size": 16, "projection_dim": 16, "bos_token_id": 5, "sep_token_id": 3, "eos_token_id": 3, "pad_token_id": 0},
+        text_config={
+            **wide,
+            "vocab_size": len(words),
+            "encoder_hidden_size": 16,
+            "projection_dim": 16,
+            "bos_token_id": 5,
+            "sep_token_id": 3,
+            "eos_token_id": 3,
+            "pad_token_id": 0,
+        },
         vision_config={**wide, "image_size": 32, "patch_size": 8, "projection_dim": 16},
         projection_dim=16,
         image_text_hidden_size=16,

@@ -62,7 +62,9 @@ def test_none_shows_nothing():
 
 def test_class_images_say_the_same_of_all():
     assert {request.prompt for request in plan("class_images", make_subject("owl"), images=5)} == {"a photo of an owl"}
-    assert {request.prompt for request in plan("class_images", make_subject("owl"), images=5, prompt="{class_noun}, wild")} == {"owl, wild"}
+    assert {
+        request.prompt for request in plan("class_images", make_subject("owl"), images=5, prompt="{class_noun}, wild")
+    } == {"owl, wild"}
     with pytest.raises(ValueError, match="braces"):
         registry.find("regularizations", "class_images").Options(prompt="a {place}")
 
@@ -70,7 +72,11 @@ def test_class_images_say_the_same_of_all():
 def test_part_a_mirrors_the_training_captions():
     requests = plan("structured", make_subject(), images=10, share_a=1.0)
     prompts = [request.prompt for request in requests]
-    assert prompts[:3] == ["a high quality photo of a mug on a desk", "a high quality photo of a mug on a shelf", "a high quality photo of a mug"]
+    assert prompts[:3] == [
+        "a high quality photo of a mug on a desk",
+        "a high quality photo of a mug on a shelf",
+        "a high quality photo of a mug",
+    ]
     assert "a photo of a mug" in prompts
 
 
@@ -96,16 +102,26 @@ def test_living_things_move_among_their_kind():
     requests = plan("structured", make_subject("dog", living=True), images=300, share_a=0.0)
     dogs = sum(says(request.prompt, "dog") for request in requests)
     assert 90 <= dogs <= 230, "about half are other breeds"
-    assert sum(any(says(request.prompt, word) for word in ("running", "sleeping", "jumping", "sitting")) for request in requests) >= 8
+    assert (
+        sum(
+            any(says(request.prompt, word) for word in ("running", "sleeping", "jumping", "sitting"))
+            for request in requests
+        )
+        >= 8
+    )
     assert not any(says(request.prompt, "cube-shaped") for request in requests)
 
 
 def test_another_seed_makes_another_set():
-    assert not set(plan("structured", make_subject(), images=30, seed=0)) & set(plan("structured", make_subject(), images=30, seed=1))
+    assert not set(plan("structured", make_subject(), images=30, seed=0)) & set(
+        plan("structured", make_subject(), images=30, seed=1)
+    )
 
 
 def test_tight_crops_are_said_to_be():
     regularization = registry.find("regularizations", "structured")
     shown = regularization.gather([(Request("a photo of a mug", 1), photo(0))], regularization.Options())
     assert shown[0].crop_words == {CLOSE_UP: ("a photo of a mug, close-up",)}
-    assert not regularization.gather([(Request("a photo of a mug", 1), photo(0))], regularization.Options(crop_words=False))[0].crop_words
+    assert not regularization.gather(
+        [(Request("a photo of a mug", 1), photo(0))], regularization.Options(crop_words=False)
+    )[0].crop_words

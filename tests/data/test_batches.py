@@ -26,7 +26,9 @@ from tests.fixtures.bad_images import disc, photo
 def example(number: int, *, is_subject: bool, size=(64, 64), mask=None) -> Example:
     words = f"sks mug {number}" if is_subject else f"mug {number}"
     captions = (f"a good photo of a {words}", f"a photo of a {words}", words)
-    return Example(photo(number, size), captions, is_subject, mask, {CLOSE_UP: with_crop(captions)}, f"{number:02d}.png")
+    return Example(
+        photo(number, size), captions, is_subject, mask, {CLOSE_UP: with_crop(captions)}, f"{number:02d}.png"
+    )
 
 
 SUBJECT = [example(number, is_subject=True, size=(80, 120)) for number in range(3)]
@@ -48,7 +50,9 @@ def usual(base):
 
 
 def same(one: Batch, other: Batch) -> bool:
-    assert one.cond is not None and other.cond is not None and one.size_hints is not None and other.size_hints is not None
+    assert (
+        one.cond is not None and other.cond is not None and one.size_hints is not None and other.size_hints is not None
+    )
     tensors = [(one.latents, other.latents), (one.cond.text, other.cond.text), (one.size_hints, other.size_hints)]
     return one.captions == other.captions and all(torch.equal(a, b) for a, b in tensors)
 
@@ -63,7 +67,9 @@ def test_a_batch_is_one_of_the_subject_and_one_beside(base, usual):
     assert batch.latents.shape == (2, 4, 8, 8) and batch.mask is None
     assert batch.cond is not None and batch.cond.size_hints is batch.size_hints
     wanted = base.encode_text(batch.captions)
-    assert torch.allclose(batch.cond.text, wanted.text, atol=1e-5) and torch.allclose(batch.cond.pooled, wanted.pooled, atol=1e-5)
+    assert torch.allclose(batch.cond.text, wanted.text, atol=1e-5) and torch.allclose(
+        batch.cond.pooled, wanted.pooled, atol=1e-5
+    )
     prediction = base.predict(batch.latents, torch.tensor([0.3, 0.7]), batch.cond)
     assert prediction.shape == batch.latents.shape
 
@@ -73,7 +79,9 @@ def test_batches_are_a_function_of_progress(base, usual):
     backward = [list(usual.at(step, 2)) for step in reversed(range(6))][::-1]
     anew = batches(base)
     for step in range(6):
-        assert all(same(a, b) and same(a, c) for a, b, c in zip(forward[step], backward[step], anew.at(step, 2), strict=True))
+        assert all(
+            same(a, b) and same(a, c) for a, b, c in zip(forward[step], backward[step], anew.at(step, 2), strict=True)
+        )
     other = batches(base, seed=1)
     assert not all(same(a, b) for step in range(6) for a, b in zip(forward[step], other.at(step, 2), strict=True))
 
@@ -81,7 +89,13 @@ def test_batches_are_a_function_of_progress(base, usual):
 def test_processes_share_the_work_without_repeat(usual):
     """Two processes see what one would see in twice the micro batches."""
     alone = [batch for step in range(5) for batch in usual.at(step, 4)]
-    together = [batch for step in range(5) for micro in range(2) for rank in range(2) for batch in [list(usual.at(step, 2, rank, 2))[micro]]]
+    together = [
+        batch
+        for step in range(5)
+        for micro in range(2)
+        for rank in range(2)
+        for batch in [list(usual.at(step, 2, rank, 2))[micro]]
+    ]
     assert all(same(a, b) for a, b in zip(alone, together, strict=True))
 
 
@@ -99,17 +113,19 @@ def test_pictures_come_without_repeat_until_all_were_shown(base):
 @settings(max_examples=15, deadline=None)
 @given(size=st.integers(1, 5), beside=st.integers(0, 3), steps=st.integers(1, 9))
 def test_sizes_and_what_is_told(base, usual, size: int, beside: int, steps: int):
-    chosen = type(usual)(*_remade(usual, size, beside))
+    chosen = again(usual, train_batch_size=size, regularization_per_subject=beside)
     rows = [batch for step in range(steps) for batch in chosen.at(step)]
     assert all(len(batch.captions) == size * (1 + beside) == chosen.images_per_step for batch in rows)
     told = chosen.tell(steps)
     assert told == "" if not beside else f"{min(steps * size * beside, 7)} of 7 regularization images" in told
 
 
-def _remade(usual, size: int, beside: int):
-    """The same shelves in other batch sizes, so that nothing is encoded again."""
-    options = DataOptions(crops=3, train_batch_size=size, regularization_per_subject=beside)
-    return usual._shelves[0][0], usual._shelves[1][0], usual._text, options, Rng(0), "cpu"
+def again(usual, **options):
+    """The same shelves under other options, so that nothing is encoded again."""
+    (subject, *_), (shown, *_) = usual._shelves
+    return type(usual)(
+        subject, shown, text=usual._text, options=DataOptions(crops=3, **options), rng=Rng(0), device="cpu"
+    )
 
 
 def shares(chosen, steps: int = 1500) -> dict[str, float]:
@@ -125,7 +141,7 @@ def shares(chosen, steps: int = 1500) -> dict[str, float]:
 def test_dropouts_have_the_shares_asked_for(usual):
     got = shares(usual)
     assert abs(got["dropped"] - 0.05) < 0.02 and abs(got["full"] - 0.7) < 0.05 and got["close"] > 0.02
-    quiet = type(usual)(usual._shelves[0][0], usual._shelves[1][0], usual._text, DataOptions(crops=3, slot_dropout=0, caption_dropout=0), Rng(0), "cpu")
+    quiet = again(usual, slot_dropout=0, caption_dropout=0)
     assert shares(quiet, 200)["dropped"] == 0 and shares(quiet, 200)["full"] == 1
 
 
@@ -159,14 +175,23 @@ def test_the_first_cut_is_the_full_view(base):
     assert not cache.tight[0] and len(cache.tight) == 9
 
 
-@given(size=st.tuples(st.integers(33, 200), st.integers(33, 200)), seed=st.integers(0, 10**6), scale_min=st.floats(0.2, 1), flip=st.booleans())
+@given(
+    size=st.tuples(st.integers(33, 200), st.integers(33, 200)),
+    seed=st.integers(0, 10**6),
+    scale_min=st.floats(0.2, 1),
+    flip=st.booleans(),
+)
 @settings(max_examples=60, deadline=None)
 def test_cuts_lie_inside(size, seed: int, scale_min: float, flip: bool):
     image = Image.new("RGB", size)
     for crop in plan_crops(image, None, 5, Rng(seed), scale_min=scale_min, flip=flip):
         assert crop.top >= 0 and crop.left >= 0
         assert crop.top + crop.side <= image.height + 1e-6 and crop.left + crop.side <= image.width + 1e-6
-        assert scale_min - 1e-6 <= crop.scale <= 1 and crop.is_tight == (crop.scale < TIGHT_BELOW) and (flip or not crop.flipped)
+        assert (
+            scale_min - 1e-6 <= crop.scale <= 1
+            and crop.is_tight == (crop.scale < TIGHT_BELOW)
+            and (flip or not crop.flipped)
+        )
         assert cut(image, crop, 32).size == (32, 32)
 
 
@@ -184,8 +209,11 @@ def test_cuts_keep_the_subject_where_it_is_known():
     corner = Image.new("L", (96, 96))
     corner.paste(255, (64, 64, 96, 96))
     plans = [plan_crops(photo(), mask, 60, Rng(3), scale_min=0.4, flip=False)[1:] for mask in (None, corner)]
-    kept = [np.mean([float(cut_mask(corner, crop, 64).mean()) * crop.side**2 / 1024 >= 0.6 for crop in plan]) for plan in plans]
-    assert kept[1] > 0.95 > kept[0] + 0.2
+    kept = [
+        np.mean([float(cut_mask(corner, crop, 64).mean()) * crop.side**2 / 1024 >= 0.6 for crop in plan])
+        for plan in plans
+    ]
+    assert kept[1] >= 0.9 > kept[0] + 0.3, kept
 
 
 def test_masks_reach_the_batch(base):

@@ -45,7 +45,7 @@ def test_copies_are_told(tmp_path: Path, change: str):
         target = folder / "copy.jpg"
     else:
         changed = {
-            "same": lambda: source.copy(),
+            "same": source.copy,
             "smaller": lambda: source.resize((70, 70)),
             "brighter": lambda: source.point(lambda level: min(255, level + 25)),
             "mirrored": lambda: ImageOps.mirror(source),

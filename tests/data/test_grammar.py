@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from ipseity.data.grammar import DROPPABLE, Caption, says, text_variants, with_crop, with_token, without_token
 
 WORDS = st.text("abcdefghij", min_size=1, max_size=6)
-CAPTIONS = st.builds(Caption, noun=WORDS, token=st.just("sks"), quality=WORDS | st.just(""), size=WORDS | st.just(""), colour=WORDS | st.just(""), background=WORDS | st.just(""), motion=WORDS | st.just(""))
+CAPTIONS = st.builds(
+    Caption,
+    noun=WORDS,
+    token=st.just("sks"),
+    quality=WORDS | st.just(""),
+    size=WORDS | st.just(""),
+    colour=WORDS | st.just(""),
+    background=WORDS | st.just(""),
+    motion=WORDS | st.just(""),
+)
 
 
 @pytest.mark.parametrize(
@@ -20,8 +29,14 @@ CAPTIONS = st.builds(Caption, noun=WORDS, token=st.just("sks"), quality=WORDS | 
         (Caption("owl", quality="award-winning"), "an award-winning photo of an owl"),
         (Caption("glasses", token="sks", colour="red"), "a photo of sks red glasses"),
         (Caption("bus", style="oil painting"), "an oil painting of a bus"),
-        (Caption("dog", token="<rex>", motion="running", background="on the beach", crop="close-up"), "a photo of a <rex> dog running on the beach, close-up"),
-        (Caption("mug", size="small", shape="round", colour="blue", texture="ceramic", background="on a desk"), "a photo of a small round blue ceramic mug on a desk"),
+        (
+            Caption("dog", token="<rex>", motion="running", background="on the beach", crop="close-up"),
+            "a photo of a <rex> dog running on the beach, close-up",
+        ),
+        (
+            Caption("mug", size="small", shape="round", colour="blue", texture="ceramic", background="on a desk"),
+            "a photo of a small round blue ceramic mug on a desk",
+        ),
     ],
 )
 def test_captions_are_natural_english(caption: Caption, text: str):

@@ -49,7 +49,10 @@ def test_what_is_merely_odd_is_read_and_told(tmp_path: Path, name: str):
     assert said is None or (said in messages and name in messages)
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("gray16.png", 1), ("opaque.png", 0), ("misnamed.png", 12), ("stereo.jpg", 12), ("moving.gif", 40)])
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [("gray16.png", 1), ("opaque.png", 0), ("misnamed.png", 12), ("stereo.jpg", 12), ("moving.gif", 40)],
+)
 def test_the_first_picture_survives(tmp_path: Path, name: str, tolerance: int):
     READ[name][0](tmp_path / name)
     got = np.asarray(read_photo(tmp_path / name).photo.image, dtype=int)
@@ -98,7 +101,13 @@ def _linear_gray_profile() -> bytes:
         table += struct.pack(">4sII", name, at + len(blob), len(data))
         blob += data
     size = at + len(blob)
-    head = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp" + bytes(28) + d50
+    head = (
+        struct.pack(">I4sI4s4s4s", size, bytes(4), 0x02400000, b"mntr", b"GRAY", b"XYZ ")
+        + bytes(12)
+        + b"acsp"
+        + bytes(28)
+        + d50
+    )
     return head.ljust(128, b"\0") + struct.pack(">I", len(body)) + table + blob
 
 
@@ -166,10 +175,16 @@ def test_large_photos_are_shrunk_in_memory(tmp_path: Path):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(kind=st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "MPO"]), where=st.floats(0, 1), noise=st.binary(min_size=1, max_size=24))
+@given(
+    kind=st.sampled_from(["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "MPO"]),
+    where=st.floats(0, 1),
+    noise=st.binary(min_size=1, max_size=24),
+)
 def test_broken_bytes_are_read_or_refused_but_never_crash(tmp_path: Path, kind: str, where: float, noise: bytes):
     buffer = io.BytesIO()
-    photo(size=(40, 48)).save(buffer, format=kind, **({"save_all": True, "append_images": [photo(1, (40, 48))]} if kind == "MPO" else {}))
+    photo(size=(40, 48)).save(
+        buffer, format=kind, **({"save_all": True, "append_images": [photo(1, (40, 48))]} if kind == "MPO" else {})
+    )
     data = bytearray(buffer.getvalue())
     at = int(where * (len(data) - 1))
     data[at : at + len(noise)] = noise

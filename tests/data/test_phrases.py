@@ -9,7 +9,23 @@ from ipseity.data.grammar import Caption
 from ipseity.data.phrases import SHIPPED, Phrases, category, phrases_for, siblings
 from ipseity.evaluation.plan import PICK_SCENES, SCORE_SCENES
 
-DREAMBENCH = ("backpack", "stuffed animal", "bowl", "can", "candle", "cat", "clock", "sneaker", "dog", "toy", "boot", "glasses", "cartoon", "teapot", "vase")
+DREAMBENCH = (
+    "backpack",
+    "stuffed animal",
+    "bowl",
+    "can",
+    "candle",
+    "cat",
+    "clock",
+    "sneaker",
+    "dog",
+    "toy",
+    "boot",
+    "glasses",
+    "cartoon",
+    "teapot",
+    "vase",
+)
 
 
 @pytest.mark.parametrize("noun", DREAMBENCH)
@@ -27,7 +43,9 @@ def test_banks_are_tidy(bank: str):
         assert len(set(words)) == len(words)
         assert all(word == word.strip() and word and "," not in word and "sks" not in word for word in words), slot
     shown = {str(Caption("mug", background=place)) for place in phrases.background}
-    assert not any(text.endswith(scene) for text in shown for scene in (*PICK_SCENES, *SCORE_SCENES)), "a scene that scores must not be trained on"
+    assert not any(text.endswith(scene) for text in shown for scene in (*PICK_SCENES, *SCORE_SCENES)), (
+        "a scene that scores must not be trained on"
+    )
 
 
 def test_living_things_move_and_have_no_shape():
@@ -43,7 +61,16 @@ def test_a_bank_of_ones_own(tmp_path):
     assert phrases_for("mug", living=False, bank=str(path)).background == ("on Mars",)
 
 
-@pytest.mark.parametrize(("text", "said"), [(None, "there is no phrase bank"), ("{", "is no phrase bank"), ('{"color": []}', "color"), ('{"colour": "red"}', "colour"), ("[" * 5000, "is no phrase bank")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "there is no phrase bank"),
+        ("{", "is no phrase bank"),
+        ('{"color": []}', "color"),
+        ('{"colour": "red"}', "colour"),
+        ("[" * 5000, "is no phrase bank"),
+    ],
+)
 def test_banks_that_are_none(tmp_path, text, said):
     path = tmp_path / "bank.json"
     if text is not None:

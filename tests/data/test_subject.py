@@ -19,7 +19,9 @@ from tests.fixtures.bad_images import disc, good_folder, photo
 
 
 def make_subject(images) -> Subject:
-    photos = tuple(Photo(Path(f"{number:02d}.png"), image, f"{(number * 7919) % 1000:064d}") for number, image in enumerate(images))
+    photos = tuple(
+        Photo(Path(f"{number:02d}.png"), image, f"{(number * 7919) % 1000:064d}") for number, image in enumerate(images)
+    )
     return Subject("mug", photos, "mug", "sks")
 
 
@@ -41,7 +43,16 @@ def test_nothing_is_scored_on_a_picture_that_training_has_seen(kinds):
     assert split.notes and split.train.photos
 
 
-@pytest.mark.parametrize(("count", "held", "said"), [(1, 0, "nothing is held out"), (2, 0, "flatter"), (3, 1, "none is left to pick"), (4, 2, "picks the checkpoint"), (9, 2, "7 photos train")])
+@pytest.mark.parametrize(
+    ("count", "held", "said"),
+    [
+        (1, 0, "nothing is held out"),
+        (2, 0, "flatter"),
+        (3, 1, "none is left to pick"),
+        (4, 2, "picks the checkpoint"),
+        (9, 2, "7 photos train"),
+    ],
+)
 def test_the_notes_say_what_could_not_be_separated(count: int, held: int, said: str):
     split = hold_out(make_subject([photo(number) for number in range(count)]))
     assert len(split.pick) + len(split.score) == held and said in " ".join(split.notes)
@@ -57,7 +68,11 @@ def test_the_choice_does_not_depend_on_names():
 def test_captions_come_from_text_files_and_tables(tmp_path: Path):
     folder = good_folder(tmp_path / "photos", 4)
     (folder / "00.txt").write_text("a mug\non a shelf\n", encoding="utf-8")
-    rows = [{"file_name": "00.png", "text": "loses"}, {"file_name": "01.png", "text": "sks mug in the sun"}, {"file_name": "02.png", "background": "on a bench"}]
+    rows = [
+        {"file_name": "00.png", "text": "loses"},
+        {"file_name": "01.png", "text": "sks mug in the sun"},
+        {"file_name": "02.png", "background": "on a bench"},
+    ]
     (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     subject = read_subject(SubjectOptions(photos=folder, class_noun="mug"))
     assert [p.caption for p in subject.photos] == ["a mug on a shelf", "sks mug in the sun", None, None]
@@ -67,7 +82,9 @@ def test_captions_come_from_text_files_and_tables(tmp_path: Path):
 
 def test_csv_tables(tmp_path: Path):
     folder = good_folder(tmp_path / "photos", 4)
-    (folder / "metadata.csv").write_text('file_name,text,background\n00.png,"a mug, green",\n01.png,,on a bench\nlost.png,x,\n', encoding="utf-8")
+    (folder / "metadata.csv").write_text(
+        'file_name,text,background\n00.png,"a mug, green",\n01.png,,on a bench\nlost.png,x,\n', encoding="utf-8"
+    )
     subject = read_subject(SubjectOptions(photos=folder, class_noun="mug"))
     assert subject.photos[0].caption == "a mug, green" and subject.photos[1].slots == {"background": "on a bench"}
     assert any("lost.png" in finding for finding in subject.findings)
@@ -106,12 +123,31 @@ def test_masks_from_their_folder(tmp_path: Path):
 
 def test_living_follows_the_class_noun(tmp_path: Path):
     folder = good_folder(tmp_path / "photos", 4)
-    for noun, living in (("dog", True), ("old woman", True), ("stuffed animal", False), ("rubber duck", False), ("wolf plushie", False), ("gizmo", False)):
+    for noun, living in (
+        ("dog", True),
+        ("old woman", True),
+        ("stuffed animal", False),
+        ("rubber duck", False),
+        ("wolf plushie", False),
+        ("gizmo", False),
+    ):
         assert read_subject(SubjectOptions(photos=folder, class_noun=noun)).living is living, noun
     assert read_subject(SubjectOptions(photos=folder, class_noun="gizmo", living=True)).living
 
 
-@pytest.mark.parametrize("bad", [{"token": "two words"}, {"token": ""}, {"token": "..."}, {"class_noun": ""}, {"class_noun": "a\nb; c"}, {"class_noun": "x" * 99}, {"max_photos": 0}, {"photoz": 1}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"token": "two words"},
+        {"token": ""},
+        {"token": "..."},
+        {"class_noun": ""},
+        {"class_noun": "a\nb; c"},
+        {"class_noun": "x" * 99},
+        {"max_photos": 0},
+        {"photoz": 1},
+    ],
+)
 def test_options_refuse_nonsense(bad: dict):
     with pytest.raises(ValidationError):
         SubjectOptions(**{"photos": Path("x"), "class_noun": "mug", **bad})

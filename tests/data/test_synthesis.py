@@ -18,7 +18,10 @@ from ipseity.data import synthesis
 from ipseity.data.synthesis import read_set, set_folder, synthesize
 
 DRAW = DrawOptions(num_inference_steps=1, guidance_scale=1.0, batch_size=2)
-REQUESTS = tuple(Request(f"a photo of a mug {place}", seed) for seed, place in enumerate(("here", "there", "on a desk", "in the sun", "above")))
+REQUESTS = tuple(
+    Request(f"a photo of a mug {place}", seed)
+    for seed, place in enumerate(("here", "there", "on a desk", "in the sun", "above"))
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +40,22 @@ def pictures(root: Path) -> dict[str, int]:
 
 def test_a_set_is_drawn_and_read(base, tmp_path: Path):
     folder, events = make(base, tmp_path)
-    assert [(event.done, event.total) for event in events if isinstance(event, Progressed)] == [(0, 5), (2, 5), (4, 5), (5, 5)]
+    assert [(event.done, event.total) for event in events if isinstance(event, Progressed)] == [
+        (0, 5),
+        (2, 5),
+        (4, 5),
+        (5, 5),
+    ]
     pairs = read_set(folder)
     assert tuple(request for request, _ in pairs) == REQUESTS
     assert all(image.mode == "RGB" and image.size == (64, 64) and not image.info for _, image in pairs)
-    first = base.pipeline("text")(REQUESTS[0].prompt, generator=torch.Generator().manual_seed(0), num_inference_steps=1, guidance_scale=1.0).images[0]
-    difference = (torch.tensor(list(first.tobytes()), dtype=torch.int) - torch.tensor(list(pairs[0][1].tobytes()), dtype=torch.int)).abs()
+    first = base.pipeline("text")(
+        REQUESTS[0].prompt, generator=torch.Generator().manual_seed(0), num_inference_steps=1, guidance_scale=1.0
+    ).images[0]
+    difference = (
+        torch.tensor(list(first.tobytes()), dtype=torch.int)
+        - torch.tensor(list(pairs[0][1].tobytes()), dtype=torch.int)
+    ).abs()
     assert difference.max() <= 2, "the set holds what the stock pipeline draws"
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["base_fingerprint"] == base.fingerprint() and manifest["licence"]
@@ -133,7 +146,11 @@ def drawing(monkeypatch, flat: set[int]):
 def test_flat_pictures_are_counted_told_and_left_out(base, tmp_path: Path, monkeypatch):
     drawing(monkeypatch, {1, 3})
     folder, events = make(base, tmp_path)
-    assert any("2 of 5 regularization pictures are one flat color" in event.message for event in events if isinstance(event, Noticed))
+    assert any(
+        "2 of 5 regularization pictures are one flat color" in event.message
+        for event in events
+        if isinstance(event, Noticed)
+    )
     assert [request.seed for request, _ in read_set(folder)] == [0, 2, 4]
 
 

@@ -84,6 +84,14 @@ def test_every_trainable_parameter_gets_a_gradient(base):
         learner.close()
 
 
+def test_a_text_encoder_first_heard_inside_a_learner_stays_sound():
+    fresh = SDXL.tiny()
+    bare = predict(fresh)
+    untouched = SDXL.tiny()  # libraries set themselves up at the first call, here while layers are wrapped
+    moved(LoRA, untouched, LoRAOptions(rank=2, train_text_encoder=True))
+    assert torch.equal(predict(untouched), bare)
+
+
 @pytest.mark.parametrize("init", ["kaiming", "gaussian", "orthogonal"])
 def test_starts_differ_by_seed_and_add_nothing(base, init):
     found = []

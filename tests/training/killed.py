@@ -9,7 +9,6 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ from ipseity.core.files import sha256_of_file
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch, Photo, Subject
 from ipseity.training.loop import FitOptions, fit
+from ipseity.training.optim import make_optimizer
 from ipseity.training.run import Run
 from tests.training.toy import FACTS, RECIPE, ToyBatches, ToyLearner, single
 
@@ -61,24 +61,40 @@ def lora():
     return learner, batches, FitOptions(max_train_steps=12, learning_rate=1e-2, save_every=2)
 
 
-def train(folder: Path, begin: Callable) -> None:
-    learner, batches, options = begin()
+def train(folder: Path, ready: tuple) -> None:
+    learner, batches, options = ready
     run = Run(folder)
     with run.open(RECIPE, FACTS):
         list(run.record(fit(learner, batches, single(), run, options)))
 
 
-def child(folder: Path, begin: Callable) -> int:
-    """Train in a process of its own and give its number."""
+def warm_up() -> None:
+    """Load what torch loads at an optimizer's first step, so that children need not: most of a short run would be that."""
+    value = torch.nn.Parameter(torch.zeros(1))
+    value.grad = torch.ones(1)
+    make_optimizer({"value": value}, learning_rate=0.1, betas=(0.9, 0.999), weight_decay=0.0).step()
+
+
+def child(folder: Path, ready: tuple) -> int:
+    """Train in a process of its own, from what is ready here, and give the process's number."""
     number = os.fork()
     if number:
         return number
     try:
-        train(folder, begin)
+        train(folder, ready)
     except BaseException as error:
         print(repr(error), file=sys.stderr)
         os._exit(1)
     os._exit(0)
+
+
+def wait_for(run: Run, step: int, number: int) -> bool:
+    """Wait until a step is told; gives whether the child still runs."""
+    while os.waitpid(number, os.WNOHANG)[0] == 0:
+        if any(record["event"] == "Stepped" and record["step"] >= step for record in run.events()):
+            return True
+        time.sleep(0.002)
+    return False
 
 
 def complete(run: Run) -> dict[str, str]:
@@ -90,26 +106,32 @@ def complete(run: Run) -> dict[str, str]:
 
 
 def main(root: Path, kind: str, kills: int, seed: int) -> None:
-    begin, chance = {"toy": toy, "lora": lora}[kind], random.Random(seed)
+    warm_up()
+    ready, chance = {"toy": toy, "lora": lora}[kind](), random.Random(seed)
+    total = ready[2].max_train_steps
     started = time.perf_counter()
-    _, ended = os.waitpid(child(root / "unbroken", begin), 0)
+    _, ended = os.waitpid(child(root / "unbroken", ready), 0)
     assert ended == 0, "the unbroken run failed"
-    seconds = time.perf_counter() - started
+    a_step = (time.perf_counter() - started) / total
     run, lost, fell = Run(root / "broken"), [], []
     for _ in range(kills):
-        before = complete(run)
-        number = child(root / "broken", begin)
-        time.sleep(chance.uniform(0.05, 0.9) * seconds * 1.5 / kills)
-        os.kill(number, signal.SIGKILL)
-        _, ended = os.waitpid(number, 0)
+        before, step = complete(run), run.step
+        number = child(root / "broken", ready)
+        alive = wait_for(run, step + chance.randint(1, max(2, 2 * total // kills)), number)
+        time.sleep(chance.uniform(0, 2) * a_step)
+        if alive:
+            os.kill(number, signal.SIGKILL)
+            _, ended = os.waitpid(number, 0)
         after = complete(run)
         lost += [name for name, content in before.items() if after.get(name) != content]
-        if ended == signal.SIGKILL:
-            half = sum(folder.is_dir() for folder in (root / "broken/checkpoints").glob("*")) - len(run.checkpoints())
-            fell.append({"step": run.step, "events": len(run.events()), "half_written": half})
-    _, ended = os.waitpid(child(root / "broken", begin), 0)
+        if alive and ended == signal.SIGKILL:
+            folders = sum(folder.is_dir() for folder in (root / "broken/checkpoints").glob("*"))
+            fell.append(
+                {"step": run.step, "events": len(run.events()), "half_written": folders - len(run.checkpoints())}
+            )
+    _, ended = os.waitpid(child(root / "broken", ready), 0)
     assert ended == 0, "the last run failed"
-    print(json.dumps({"kills": fell, "lost": lost, "seconds": seconds}))
+    print(json.dumps({"kills": fell, "lost": lost, "seconds_a_step": a_step}))
 
 
 if __name__ == "__main__":

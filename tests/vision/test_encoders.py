@@ -150,7 +150,8 @@ def test_judges_on_dreambench(capsys):
     looks, words = EfficientNetLite2.load(EfficientNetLite2.Options()), MiniLMConSE.load(MiniLMConSE.Options())
     seen, guessed = [], []
     for _, _, path in photos:
-        pixels = to_pixels([Image.open(path)], (260, 260))
+        with Image.open(path) as photo:
+            pixels = to_pixels([photo], (260, 260))
         seen.append(looks.embed(pixels))
         guessed.append(words.embed(pixels))
     likeness = torch.cat(seen) @ torch.cat(seen).T

@@ -66,14 +66,25 @@ class Shelf:
 class Batches:
     """Gives the batches of any step at once, without having given those before."""
 
-    def __init__(self, subject: Shelf, shown: Shelf | None, text: TextCache | None, options: DataOptions, rng: Rng, device: Any) -> None:
+    def __init__(
+        self,
+        subject: Shelf,
+        shown: Shelf | None,
+        *,
+        text: TextCache | None,
+        options: DataOptions,
+        rng: Rng,
+        device: Any,
+    ) -> None:
         self._shelves = [(subject, options.train_batch_size, "subject")]
         per_batch = options.train_batch_size * options.regularization_per_subject
         if shown is not None and per_batch:
             self._shelves.append((shown, per_batch, "regularization"))
         self._text, self._options, self._rng, self._device = text, options, rng, device
         self._orders = lru_cache(maxsize=64)(self._order)
-        self._is_subject = torch.tensor([kind == "subject" for _, size, kind in self._shelves for _ in range(size)], device=device)
+        self._is_subject = torch.tensor(
+            [kind == "subject" for _, size, kind in self._shelves for _ in range(size)], device=device
+        )
         self._any_mask = any(shelf.latents.mask is not None for shelf, _, _ in self._shelves)
 
     @property
@@ -101,7 +112,8 @@ class Batches:
         draws = steps * accumulate * world * size
         seen = min(draws, len(shelf))
         often = f", each about {draws / len(shelf):.1f} times" if draws > len(shelf) else ""
-        return f"In {steps} steps, {seen} of {len(shelf)} regularization images are shown{often}, {size} beside {self._shelves[0][1]} of the subject in each batch."
+        ratio = f"{size} beside {self._shelves[0][1]} of the subject in each batch"
+        return f"In {steps} steps, {seen} of {len(shelf)} regularization images are shown{often}, {ratio}."
 
     def _batch(self, place: int) -> Batch:
         chance = self._rng.fork("batch", place).uniform((self.images_per_step, 4))
@@ -133,7 +145,9 @@ class Batches:
     def _order(self, count: int, kind: str, round_: int) -> list[int]:
         return self._rng.fork("order", kind, round_).permutation(count)
 
-    def _dress(self, shelf: Shelf, chosen: Sequence[int], chance: Sequence[Sequence[float]]) -> tuple[list[int], list[str]]:
+    def _dress(
+        self, shelf: Shelf, chosen: Sequence[int], chance: Sequence[Sequence[float]]
+    ) -> tuple[list[int], list[str]]:
         """Choose each picture's cut and wording."""
         rows, captions = [], []
         for index, (crop, varied, variant, dropped) in zip(chosen, chance, strict=True):
@@ -149,14 +163,22 @@ class Batches:
         if not self._any_mask:
             return None
         masks = [
-            cache.latents.new_ones(len(rows), 1, *cache.latents.shape[2:], dtype=torch.float32) if cache.mask is None else cache.mask[rows]
+            cache.latents.new_ones(len(rows), 1, *cache.latents.shape[2:], dtype=torch.float32)
+            if cache.mask is None
+            else cache.mask[rows]
             for cache, rows in parts
         ]
         return torch.cat(masks).to(self._device)
 
 
 def make_batches(
-    base: Any, examples: Sequence[Example], shown: Sequence[Example], options: DataOptions, *, cache_text: bool = True, seed: int = 0
+    base: Any,
+    examples: Sequence[Example],
+    shown: Sequence[Example],
+    options: DataOptions,
+    *,
+    cache_text: bool = True,
+    seed: int = 0,
 ) -> Batches:
     """Encode what is shown, once, and give its batches.
 
@@ -180,7 +202,7 @@ def make_batches(
     beside = _shelve(base, shown, fewer, rng.fork("regularization"), options.latent_cache) if shown else None
     wordings = [*subject.wordings(), *(beside.wordings() if beside else ())]
     text = encode_captions(base, wordings) if cache_text else None
-    return Batches(subject, beside, text, options, rng, base.device)
+    return Batches(subject, beside, text=text, options=options, rng=rng, device=base.device)
 
 
 def _shelve(base: Any, examples: Sequence[Example], cuts: CropOptions, rng: Rng, folder: Path | None) -> Shelf:

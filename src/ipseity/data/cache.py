@@ -80,7 +80,9 @@ def cache_latents(
         WeightsError: the base gives numbers that are not finite; the message names the picture.
     """
     plans = [
-        plan_crops(example.image, example.mask, options.count, rng.fork(index), scale_min=options.scale_min, flip=options.flip)
+        plan_crops(
+            example.image, example.mask, options.count, rng.fork(index), scale_min=options.scale_min, flip=options.flip
+        )
         for index, example in enumerate(examples)
     ]
     crops = [(example, crop) for example, plan in zip(examples, plans, strict=True) for crop in plan]
@@ -144,8 +146,9 @@ def _refuse_nan(latents: Tensor, examples: Sequence[Example], count: int) -> Non
     if not broken:
         return
     first = broken[0] // count
+    name = examples[first].name or f"picture {first + 1}"
     raise WeightsError(
-        f"the base's autoencoder gives numbers that are not finite for {examples[first].name or f'picture {first + 1}'} ({len(broken)} of {len(latents)} cuts)",
+        f"the base's autoencoder gives numbers that are not finite for {name} ({len(broken)} of {len(latents)} cuts)",
         "finite latents",
         "load the base in bf16 or fp32 (base.dtype), or with an autoencoder made for fp16",
     )

@@ -56,7 +56,10 @@ def plan_crops(image: Image, mask: Image | None, count: int, rng: Rng, *, scale_
     short = min(image.size)
     full = Crop((image.height - short) / 2, (image.width - short) / 2, short, 1.0)
     solid = None if mask is None else np.asarray(mask.convert("L").resize((64, 64), Resampling.BOX), dtype=np.float32)
-    return [full, *(_random(image, solid, rng.fork(number), scale_min=scale_min, flip=flip) for number in range(1, count))]
+    return [
+        full,
+        *(_random(image, solid, rng.fork(number), scale_min=scale_min, flip=flip) for number in range(1, count)),
+    ]
 
 
 def cut(image: Image, crop: Crop, resolution: int) -> Image:
@@ -82,12 +85,15 @@ def cut_mask(mask: Image | None, crop: Crop, side: int) -> Tensor:
 
 
 def _random(image: Image, solid: np.ndarray | None, rng: Rng, *, scale_min: float, flip: bool) -> Crop:
-    crop = _placed(image, rng.fork(0), scale_min, flip)
-    for number in range(1, _TRIES):
-        if solid is None or _share_kept(solid, crop, image) >= _KEPT_OF_MASK:
-            return crop
+    """Take the first cut that keeps enough of the subject, or the best of a few."""
+    tried: list[tuple[float, Crop]] = []
+    for number in range(_TRIES):
         crop = _placed(image, rng.fork(number), scale_min, flip)
-    return crop
+        share = 1.0 if solid is None else _share_kept(solid, crop, image)
+        if share >= _KEPT_OF_MASK:
+            return crop
+        tried.append((share, crop))
+    return max(tried, key=lambda pair: pair[0])[1]
 
 
 def _placed(image: Image, rng: Rng, scale_min: float, flip: bool) -> Crop:
@@ -100,5 +106,7 @@ def _placed(image: Image, rng: Rng, scale_min: float, flip: bool) -> Crop:
 def _share_kept(solid: np.ndarray, crop: Crop, image: Image) -> float:
     rows = (np.arange(64) + 0.5) / 64 * image.height
     columns = (np.arange(64) + 0.5) / 64 * image.width
-    inside = np.outer((rows >= crop.top) & (rows < crop.top + crop.side), (columns >= crop.left) & (columns < crop.left + crop.side))
+    inside = np.outer(
+        (rows >= crop.top) & (rows < crop.top + crop.side), (columns >= crop.left) & (columns < crop.left + crop.side)
+    )
     return float((solid * inside).sum() / max(float(solid.sum()), 1e-6))

@@ -1,4 +1,4 @@
-"""Looks over a folder of photos before any time is spent on them; says what is wrong and what to do, changes nothing."""
+"""Looks over photos before any time is spent on them; says what is wrong and what to do, and changes nothing."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -71,13 +71,19 @@ def inspect(folder: Path, *, resolution: int | None = None, max_photos: int = 50
     """
     paths = list_photos(folder)
     if not paths:
-        raise SubjectError(f"there is no photo in {folder}", "at least one picture file (JPEG, PNG, WebP, ...)", "put 4 to 20 photos of the subject there, seen from different sides")
+        raise SubjectError(
+            f"there is no photo in {folder}",
+            "at least one picture file (JPEG, PNG, WebP, ...)",
+            "put 4 to 20 photos of the subject there, seen from different sides",
+        )
     chosen = _spread(paths, max_photos)
     readings, refusals = _read_all(chosen, folder)
     findings = [Finding(path, "stop", str(error)) for path, error in refusals]
     findings += [finding for reading in readings for finding in _look(reading, resolution)]
     findings += _counted(folder, len(readings), len(chosen), len(paths))
-    findings += _copied([reading.photo.path for reading in readings], copies([reading.photo.image for reading in readings]))
+    findings += _copied(
+        [reading.photo.path for reading in readings], copies([reading.photo.image for reading in readings])
+    )
     findings += _remarked(readings)
     stops = [finding for finding in findings if finding.level == "stop"]
     first = refusals[0][1] if refusals else _refusal(stops[0]) if stops else None
@@ -123,25 +129,51 @@ def _look(reading: Reading, resolution: int | None) -> Iterator[Finding]:
     path, (height, width) = reading.photo.path, reading.size
     side = min(height, width)
     if side < MIN_SIDE_PX:
-        yield Finding(path, "stop", f"{path.name} is only {width} x {height} pixels. At least {MIN_SIDE_PX} a side are needed: take it out, or replace it by the original.")
+        yield Finding(
+            path,
+            "stop",
+            f"{path.name} is only {width} x {height} pixels. At least {MIN_SIDE_PX} a side are needed: "
+            "take it out, or replace it by the original.",
+        )
         return
     if is_flat(reading.photo.image):
         yield Finding(path, "stop", f"{path.name} shows one flat color. A photo of the subject is needed: take it out.")
         return
     if resolution and side < resolution:
-        yield Finding(path, "warn", f"{path.name} is {width} x {height} pixels and will be enlarged to {resolution}, which looks soft. Use the original or a larger copy if there is one.")
+        yield Finding(
+            path,
+            "warn",
+            f"{path.name} is {width} x {height} pixels and will be enlarged to {resolution}, which looks soft. "
+            "Use the original or a larger copy if there is one.",
+        )
     if sharpness(reading.photo.image) < BLURRED_BELOW:
-        yield Finding(path, "warn", f"{path.name} looks blurred. Blur is learned too: replace it by a sharp photo if you can.")
+        yield Finding(
+            path, "warn", f"{path.name} looks blurred. Blur is learned too: replace it by a sharp photo if you can."
+        )
     if max(height, width) > MAX_ASPECT * side:
-        yield Finding(path, "warn", f"{path.name} is very long ({width} x {height}); only its middle is seen. Cut it around the subject.")
+        yield Finding(
+            path,
+            "warn",
+            f"{path.name} is very long ({width} x {height}); only its middle is seen. Cut it around the subject.",
+        )
 
 
 def _counted(folder: Path, usable: int, chosen: int, found: int) -> Iterator[Finding]:
     if chosen < found:
-        yield Finding(folder, "warn", f"There are {found} photos; {chosen} of them, spread evenly over the names, are used. Keep the best 10 to 20, or raise subject.max_photos.")
+        yield Finding(
+            folder,
+            "warn",
+            f"There are {found} photos; {chosen} of them, spread evenly over the names, are used. "
+            "Keep the best 10 to 20, or raise subject.max_photos.",
+        )
     if 0 < usable < FEW:
         are = "is only 1 photo" if usable == 1 else f"are only {usable} photos"
-        yield Finding(folder, "warn", f"There {are}. With {FEW} or more the subject is learned from more sides and the result is scored on photos that training has not seen: add some.")
+        yield Finding(
+            folder,
+            "warn",
+            f"There {are}. With {FEW} or more the subject is learned from more sides and the result is scored on "
+            "photos that training has not seen: add some.",
+        )
 
 
 def _copied(paths: Sequence[Path], pairs: Sequence[Copy]) -> Iterator[Finding]:
@@ -149,7 +181,11 @@ def _copied(paths: Sequence[Path], pairs: Sequence[Copy]) -> Iterator[Finding]:
         first, second = paths[pair.first].name, paths[pair.second].name
         what = "a mirrored copy of" if pair.mirrored else "the same picture as"
         more = " Writing and asymmetric parts are learned both ways round." if pair.mirrored else ""
-        yield Finding(paths[pair.second], "warn", f"{second} is {what} {first} (or nearly so), which then counts double.{more} Take one of them out.")
+        yield Finding(
+            paths[pair.second],
+            "warn",
+            f"{second} is {what} {first} (or nearly so), which then counts double.{more} Take one of them out.",
+        )
 
 
 def _remarked(readings: Sequence[Reading]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The one owner of the caption format: slots in, natural English out, for training and regularization captions alike."""
+"""The owner of the caption format: slots in, natural English out, for training and regularization captions alike."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -56,7 +56,7 @@ class Caption:
         return tuple(slot for slot in DROPPABLE if getattr(self, slot))
 
     def variants(self, num_variants: int) -> tuple[str, ...]:
-        """Say it in up to `num_variants` distinct ways: in full, then with one slot dropped, then with two, and so on."""
+        """Say it in up to `num_variants` ways: in full, then with one slot dropped, then with two, and so on."""
         kept = self.filled()
         drops = (drop for count in range(len(kept) + 1) for drop in combinations(kept, count))
         return _first_distinct((str(self.without(*drop)) for drop in drops), num_variants)

@@ -20,7 +20,9 @@ from ipseity.core.types import Photo
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 """What is read, told by a file's content and not by its name."""
-NAMED_AS_PHOTOS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jxl"})
+NAMED_AS_PHOTOS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".jxl"}
+)
 """Files with these names are meant as photos: one that cannot be read is refused, not passed over."""
 MAX_BYTES = 256 * 2**20
 """Largest file that is opened."""
@@ -58,7 +60,11 @@ def list_photos(folder: Path) -> list[Path]:
             raise SubjectError(f"{folder} is {kind}", "a folder of photos", "name the folder that holds them")
         entries = sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
-        raise SubjectError(f"{folder} cannot be listed ({error.strerror or error})", "a readable folder", "mend its permissions or name another") from error
+        raise SubjectError(
+            f"{folder} cannot be listed ({error.strerror or error})",
+            "a readable folder",
+            "mend its permissions or name another",
+        ) from error
     return [path for path in entries if not path.name.startswith(".") and _is_meant(path)]
 
 
@@ -85,7 +91,9 @@ def read_photo(path: Path, folder: Path | None = None) -> Reading:
         image, mask, changes = _to_srgb(upright)
     size = (image.height, image.width)
     remarks = [*remarks, *turned, *changes]
-    photo = Photo(path, _bare(_shrunk(image)), hashlib.sha256(data).hexdigest(), None if mask is None else _bare(_shrunk(mask)))
+    photo = Photo(
+        path, _bare(_shrunk(image)), hashlib.sha256(data).hexdigest(), None if mask is None else _bare(_shrunk(mask))
+    )
     return Reading(photo, size, tuple(remarks))
 
 
@@ -124,15 +132,27 @@ def _bytes_of(path: Path, folder: Path) -> bytes:
     try:
         real = path.resolve(strict=True)
         if not real.is_relative_to(folder.resolve()):
-            raise SubjectError(f"{path} is a link to {real}, outside of the folder", "files that lie in the folder itself", "copy the photo there, or remove the link")
+            raise SubjectError(
+                f"{path} is a link to {real}, outside of the folder",
+                "files that lie in the folder itself",
+                "copy the photo there, or remove the link",
+            )
         if not real.is_file():
             raise SubjectError(f"{path} is not a regular file", "a picture file", "take it out of the folder")
         if real.stat().st_size > MAX_BYTES:
-            raise SubjectError(f"{path} has {real.stat().st_size / 2**20:.0f} MiB", f"at most {MAX_BYTES // 2**20} MiB", "save it smaller, for example as a JPEG")
+            raise SubjectError(
+                f"{path} has {real.stat().st_size / 2**20:.0f} MiB",
+                f"at most {MAX_BYTES // 2**20} MiB",
+                "save it smaller, for example as a JPEG",
+            )
         return real.read_bytes()
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, on older Pythons
         reason = getattr(error, "strerror", None) or error
-        raise SubjectError(f"{path} cannot be read ({reason})", "a readable picture file", "mend its permissions, or take it out of the folder") from error
+        raise SubjectError(
+            f"{path} cannot be read ({reason})",
+            "a readable picture file",
+            "mend its permissions, or take it out of the folder",
+        ) from error
 
 
 @contextmanager
@@ -144,11 +164,23 @@ def _guarded(path: Path) -> Iterator[None]:
             warnings.simplefilter("error", Pillow.DecompressionBombWarning)
             yield
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
-        raise SubjectError(f"{path} would unpack to far too many pixels", f"at most {MAX_PIXELS / 1e6:.0f} million", "save it smaller, or take it out of the folder") from error
+        raise SubjectError(
+            f"{path} would unpack to far too many pixels",
+            f"at most {MAX_PIXELS / 1e6:.0f} million",
+            "save it smaller, or take it out of the folder",
+        ) from error
     except Pillow.UnidentifiedImageError as error:
-        raise SubjectError(f"{path} is not a picture that can be read, whatever its name says", f"one of {', '.join(FORMATS)}", "save it as JPEG or PNG, or take it out of the folder") from error
+        raise SubjectError(
+            f"{path} is not a picture that can be read, whatever its name says",
+            f"one of {', '.join(FORMATS)}",
+            "save it as JPEG or PNG, or take it out of the folder",
+        ) from error
     except _BROKEN as error:
-        raise SubjectError(f"{path} is broken ({str(error) or type(error).__name__})", "a whole picture file", "copy it again from where it came, or take it out of the folder") from error
+        raise SubjectError(
+            f"{path} is broken ({str(error) or type(error).__name__})",
+            "a whole picture file",
+            "copy it again from where it came, or take it out of the folder",
+        ) from error
 
 
 def _remarks(file: Image) -> Iterator[str]:
@@ -225,7 +257,9 @@ def _shrunk(image: Image) -> Image:
     scale = MAX_SIDE / max(image.size)
     if scale >= 1:
         return image
-    return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Pillow.Resampling.LANCZOS)
+    return image.resize(
+        (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Pillow.Resampling.LANCZOS
+    )
 
 
 def _bare(image: Image) -> Image:

@@ -108,11 +108,19 @@ def _own(path: Path) -> Phrases:
             raise ValueError(f"it has more than {_MAX_BYTES // 2**20} MiB")
         return Phrases.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise RecipeError(f"there is no phrase bank '{path}'", f"one of {', '.join(SHIPPED)}, or the path of a JSON file", "set regularization.bank") from error
+        raise RecipeError(
+            f"there is no phrase bank '{path}'",
+            f"one of {', '.join(SHIPPED)}, or the path of a JSON file",
+            "set regularization.bank",
+        ) from error
     except (ValidationError, ValueError, RecursionError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else error
-        raise RecipeError(f"{path} is no phrase bank ({reason})", f"lists of phrases under {', '.join(Phrases.model_fields)}", "mend it, or set regularization.bank = \"auto\"") from error
+        raise RecipeError(
+            f"{path} is no phrase bank ({reason})",
+            f"lists of phrases under {', '.join(Phrases.model_fields)}",
+            'mend it, or set regularization.bank = "auto"',
+        ) from error
 
 
 @cache

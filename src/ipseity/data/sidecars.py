@@ -66,10 +66,22 @@ def _table(path: Path) -> dict[str, Words]:
     for number, row in rows:
         name = next((row[key] for key in _NAMES if row.get(key)), None)
         if not isinstance(name, str):
-            raise SubjectError(f"{path}, line {number}: there is no file_name", 'a row like {"file_name": "03.jpg", "text": "..."}', "add it, or take the line out")
+            raise SubjectError(
+                f"{path}, line {number}: there is no file_name",
+                'a row like {"file_name": "03.jpg", "text": "..."}',
+                "add it, or take the line out",
+            )
         if Path(name).name != name:
-            raise SubjectError(f"{path}, line {number}: '{name}' names another folder", "a file name without folders", "write the photo's own name")
-        plain = {key: str(value).strip() for key, value in row.items() if isinstance(key, str) and isinstance(value, str | int | float)}
+            raise SubjectError(
+                f"{path}, line {number}: '{name}' names another folder",
+                "a file name without folders",
+                "write the photo's own name",
+            )
+        plain = {
+            key: str(value).strip()
+            for key, value in row.items()
+            if isinstance(key, str) and isinstance(value, str | int | float)
+        }
         caption = next((plain[key] for key in _TEXTS if plain.get(key)), None)
         found[name] = Words(caption, {slot: plain[slot] for slot in _OPEN_SLOTS if plain.get(slot)})
     return found
@@ -82,9 +94,13 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise SubjectError(f"{path}, line {number} is not JSON ({error})", "one JSON object a line", "mend that line") from error
+            raise SubjectError(
+                f"{path}, line {number} is not JSON ({error})", "one JSON object a line", "mend that line"
+            ) from error
         if not isinstance(row, dict):
-            raise SubjectError(f"{path}, line {number} is {type(row).__name__}", "one JSON object a line", "mend that line")
+            raise SubjectError(
+                f"{path}, line {number} is {type(row).__name__}", "one JSON object a line", "mend that line"
+            )
         yield number, row
 
 
@@ -94,15 +110,29 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
         for row in reader:
             yield reader.line_num, dict(row)
     except csv.Error as error:
-        raise SubjectError(f"{path} is not a table ({error})", "comma-separated lines below a line of column names", "mend it") from error
+        raise SubjectError(
+            f"{path} is not a table ({error})", "comma-separated lines below a line of column names", "mend it"
+        ) from error
 
 
 def _text(path: Path) -> str:
     try:
         if not path.resolve().is_relative_to(path.parent.resolve()):
-            raise SubjectError(f"{path} is a link out of the folder", "files that lie in the folder itself", "copy the file there, or remove the link")
+            raise SubjectError(
+                f"{path} is a link out of the folder",
+                "files that lie in the folder itself",
+                "copy the file there, or remove the link",
+            )
         if path.stat().st_size > MAX_BYTES:
-            raise SubjectError(f"{path} has {path.stat().st_size / 2**20:.0f} MiB", f"a text file of at most {MAX_BYTES // 2**20} MiB", "take it out of the folder")
+            raise SubjectError(
+                f"{path} has {path.stat().st_size / 2**20:.0f} MiB",
+                f"a text file of at most {MAX_BYTES // 2**20} MiB",
+                "take it out of the folder",
+            )
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SubjectError(f"{path} cannot be read as text ({error})", "a UTF-8 text file", "save it as UTF-8, or take it out of the folder") from error
+        raise SubjectError(
+            f"{path} cannot be read as text ({error})",
+            "a UTF-8 text file",
+            "save it as UTF-8, or take it out of the folder",
+        ) from error

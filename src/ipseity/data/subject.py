@@ -13,8 +13,8 @@ from ipseity.core.types import Photo, Subject
 from ipseity.data.doctor import FEW, inspect
 from ipseity.data.grammar import says
 from ipseity.data.likeness import copies, groups
-from ipseity.data.phrases import is_living
 from ipseity.data.photos import read_mask
+from ipseity.data.phrases import is_living
 from ipseity.data.sidecars import mask_for, read_words, words_for
 
 
@@ -115,20 +115,23 @@ def _on_captions(subject: Subject) -> Iterator[str]:
     captions = [photo.caption for photo in subject.photos if photo.caption]
     if not captions:
         return
-    without = [caption for caption in captions if not says(caption, subject.token) and "[trigger]" not in caption.lower()]
+    without = [
+        caption for caption in captions if not says(caption, subject.token) and "[trigger]" not in caption.lower()
+    ]
     if without:
         yield (
-            f"{len(without)} of {len(captions)} captions do not name '{subject.token}'; structured captions put it before "
-            f"'{subject.class_noun}', or in front where that is missing too. Write it into the captions to place it yourself."
+            f"{len(without)} of {len(captions)} captions do not name '{subject.token}'; structured captions put it "
+            f"before '{subject.class_noun}', or in front where that is missing too. Write it yourself to place it."
         )
     if len(captions) < len(subject.photos):
-        yield f"{len(captions)} of {len(subject.photos)} photos have a caption of yours; the others get one by the format."
+        yield f"{len(captions)} of {len(subject.photos)} photos have your caption; the others get one by the format."
 
 
 def _on_words(subject: Subject, words: dict) -> Iterator[str]:
     known = {photo.path.name for photo in subject.photos} | {f"{photo.path.stem}.*" for photo in subject.photos}
     if lost := sorted(set(words) - known):
-        yield f"Captions for {', '.join(lost[:3])}{' and others' if len(lost) > 3 else ''} match no photo that is used. Check the names."
+        more = " and others" if len(lost) > 3 else ""
+        yield f"Captions for {', '.join(lost[:3])}{more} match no photo that is used. Check the names."
 
 
 def _on_copies(photos: tuple[Photo, ...], together: list[list[int]]) -> Iterator[str]:
@@ -144,12 +147,12 @@ def _on_split(pick: list[Photo], score: list[Photo], kept: int) -> str:
         return f"{trained}, {_names(pick)} picks the checkpoint, {_names(score)} scores it."
     if score:
         return (
-            f"{trained}, {_names(score)} scores the result. With three different photos none is left to pick the checkpoint: "
-            "it is picked by photos that training has seen. Add one photo to separate them."
+            f"{trained}, {_names(score)} scores the result. With three different photos none is left to pick the "
+            "checkpoint: it is picked by photos that training has seen. Add one photo to separate them."
         )
     return (
-        f"{trained} and nothing is held out: the checkpoint is picked and the result is scored by photos that training has "
-        f"seen, so likeness scores flatter it. Add photos ({FEW} different ones or more) to separate them."
+        f"{trained} and nothing is held out: the checkpoint is picked and the result is scored by photos that training "
+        f"has seen, so likeness scores flatter it. Add photos ({FEW} different ones or more) to separate them."
     )
 
 

@@ -1,7 +1,7 @@
-"""Pictures that the frozen base makes: kept by what made them, so that sets and subjects share them and none is made twice.
+"""Pictures that the frozen base makes: kept by what made them, so that sets share them and none is made twice.
 
-    sets/pictures/<ab>/<hash>.png    one picture: hash of base, prompt, seed and drawing options; its words lie inside
-    sets/<hash>/manifest.json        one set: which pictures, in order; written last
+sets/pictures/<ab>/<hash>.png    one picture: hash of base, prompt, seed and drawing options; its words lie inside
+sets/<hash>/manifest.json        one set: which pictures, in order; written last
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,15 @@ def set_folder(root: Path, base_fingerprint: str, requests: Sequence[Request], o
 
 def picture_key(base_fingerprint: str, request: Request, options: DrawOptions) -> str:
     """Hash what makes one picture."""
-    return sha256_of([FORMAT, base_fingerprint, request.prompt, request.seed, options.model_dump(mode="json", exclude={"batch_size"})])[:32]
+    return sha256_of(
+        [
+            FORMAT,
+            base_fingerprint,
+            request.prompt,
+            request.seed,
+            options.model_dump(mode="json", exclude={"batch_size"}),
+        ]
+    )[:32]
 
 
 def synthesize(base: Any, requests: Sequence[Request], folder: Path, options: DrawOptions) -> Iterator[Event]:
@@ -69,7 +77,9 @@ def synthesize(base: Any, requests: Sequence[Request], folder: Path, options: Dr
     yield Progressed("synthesize", done, total)
     if missing:
         pending = iter(missing)
-        batches = draw(base.pipeline("text"), [made.prompt for made in missing], [made.seed for made in missing], options)
+        batches = draw(
+            base.pipeline("text"), [made.prompt for made in missing], [made.seed for made in missing], options
+        )
         for images in batches:
             for image in images:
                 request = next(pending)
@@ -78,10 +88,24 @@ def synthesize(base: Any, requests: Sequence[Request], folder: Path, options: Dr
             yield Progressed("synthesize", done, total)
     flat = [request for request, place in places.items() if _is_marked_flat(place)]
     if len(flat) > MAX_FLAT_SHARE * total:
-        raise Failure(f"{len(flat)} of {total} regularization pictures are one flat color. The base draws nothing: load it in fp32 or bf16, and check its weights.")
+        raise Failure(
+            f"{len(flat)} of {total} regularization pictures are one flat color. The base draws nothing: "
+            "load it in fp32 or bf16, and check its weights."
+        )
     if flat:
         yield Noticed(f"{len(flat)} of {total} regularization pictures are one flat color and are left out of the set.")
-    _write_manifest(folder, requests, places, flat=frozenset(flat), facts={"base": base.name, "base_fingerprint": fingerprint, "licence": base.licence, "draw": options.model_dump(mode="json")})
+    _write_manifest(
+        folder,
+        requests,
+        places,
+        flat=frozenset(flat),
+        facts={
+            "base": base.name,
+            "base_fingerprint": fingerprint,
+            "licence": base.licence,
+            "draw": options.model_dump(mode="json"),
+        },
+    )
 
 
 def read_set(folder: Path) -> list[tuple[Request, Image]]:
@@ -95,18 +119,32 @@ def read_set(folder: Path) -> list[tuple[Request, Image]]:
     """
     manifest = folder / "manifest.json"
     if not manifest.is_file():
-        raise RunError(f"the regularization set {folder} is not complete", "all its pictures and its manifest", _COMMAND)
+        raise RunError(
+            f"the regularization set {folder} is not complete", "all its pictures and its manifest", _COMMAND
+        )
     data = read_json(manifest)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise RunError(f"{manifest} is not the manifest of a set", f"format {FORMAT}", f"remove {folder} and {_COMMAND}")
+        raise RunError(
+            f"{manifest} is not the manifest of a set", f"format {FORMAT}", f"remove {folder} and {_COMMAND}"
+        )
     return [_read_picture(folder.parent, row, manifest) for row in data.get("pictures", []) if not row.get("flat")]
 
 
 def _write_manifest(
-    folder: Path, requests: Sequence[Request], places: dict[Request, Path], *, flat: frozenset[Request], facts: dict[str, Any]
+    folder: Path,
+    requests: Sequence[Request],
+    places: dict[Request, Path],
+    *,
+    flat: frozenset[Request],
+    facts: dict[str, Any],
 ) -> None:
     rows = [
-        {"file": str(places[made].relative_to(folder.parent)), "prompt": made.prompt, "seed": made.seed, "flat": made in flat}
+        {
+            "file": str(places[made].relative_to(folder.parent)),
+            "prompt": made.prompt,
+            "seed": made.seed,
+            "flat": made in flat,
+        }
         for made in requests
     ]
     write_json(folder / "manifest.json", {"format": FORMAT, **facts, "pictures": rows})
@@ -133,7 +171,9 @@ def _is_marked_flat(place: Path) -> bool:
 def _read_picture(root: Path, row: dict[str, Any], manifest: Path) -> tuple[Request, Image]:
     path = root / str(row["file"])
     if not path.resolve().is_relative_to(root.resolve()):
-        raise RunError(f"{manifest} names {path}, outside of {root}", "pictures of the set's own pool", f"remove it and {_COMMAND}")
+        raise RunError(
+            f"{manifest} names {path}, outside of {root}", "pictures of the set's own pool", f"remove it and {_COMMAND}"
+        )
     with _opened(path) as file:
         image = file.convert("RGB")
     return Request(str(row["prompt"]), int(row["seed"])), Pillow.frombytes("RGB", image.size, image.tobytes())

@@ -15,7 +15,9 @@ def _named(template: str) -> str:
     if "{" in left or "}" in left:
         raise ValueError("a sentence with {subject}, or with {token} and {class_noun}, and no other braces")
     if "{token}" not in template and "{subject}" not in template:
-        raise ValueError("a sentence with {subject} or {token} in it, for without the token nothing is learned about it")
+        raise ValueError(
+            "a sentence with {subject} or {token} in it, for without the token nothing is learned about it"
+        )
     return template
 
 
@@ -45,7 +47,8 @@ class Plain:
         for slot, word in words.items():
             caption = caption.replace(slot, word)
         return tuple(
-            Example(photo.image, (caption,), is_subject=True, mask=photo.mask, name=photo.path.name) for photo in subject.photos
+            Example(photo.image, (caption,), is_subject=True, mask=photo.mask, name=photo.path.name)
+            for photo in subject.photos
         )
 
 

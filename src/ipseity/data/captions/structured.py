@@ -1,4 +1,4 @@
-"""Captions of one format, slot by slot, after He et al. (arXiv:2311.04315): training and regularization captions agree."""
+"""Captions of one format, slot by slot, shared with the regularization captions (after He et al., arXiv:2311.04315)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -48,7 +48,9 @@ class Structured:
             WeightsError: the captioner cannot be loaded.
         """
         described = _described(subject.photos, options)
-        return tuple(_example(subject, photo, text, options) for photo, text in zip(subject.photos, described, strict=True))
+        return tuple(
+            _example(subject, photo, text, options) for photo, text in zip(subject.photos, described, strict=True)
+        )
 
 
 def _described(photos: Sequence[Photo], options: StructuredOptions) -> list[str | None]:

@@ -16,7 +16,7 @@ from ipseity.data.grammar import counted
 def _braced(template: str) -> str:
     left = template.replace("{class}", "").replace("{class_noun}", "")
     if "{" in left or "}" in left:
-        raise ValueError("a sentence with {class} (\"a backpack\") or {class_noun} (\"backpack\"), and no other braces")
+        raise ValueError('a sentence with {class} ("a backpack") or {class_noun} ("backpack"), and no other braces')
     return template
 
 
@@ -39,16 +39,24 @@ class ClassImages:
     Options = ClassImagesOptions
 
     @staticmethod
-    def plan(subject: Subject, examples: Sequence[Example], options: ClassImagesOptions, rng: Rng) -> tuple[Request, ...]:
+    def plan(
+        subject: Subject, examples: Sequence[Example], options: ClassImagesOptions, rng: Rng
+    ) -> tuple[Request, ...]:
         """Ask for one sentence at many seeds; more pictures keep those that are there."""
         prompt = options.prompt.replace("{class}", counted(subject.class_noun, subject.class_noun))
         prompt = prompt.replace("{class_noun}", subject.class_noun)
-        return tuple(Request(prompt, Rng(options.seed, ("class_images", index)).integer(2**31)) for index in range(options.images))
+        return tuple(
+            Request(prompt, Rng(options.seed, ("class_images", index)).integer(2**31))
+            for index in range(options.images)
+        )
 
     @staticmethod
     def gather(images: Sequence[tuple[Request, Image]], options: ClassImagesOptions) -> tuple[Example, ...]:
         """Show each picture under the words that made it."""
-        return tuple(Example(image, (made.prompt,), is_subject=False, name=f"'{made.prompt}' at seed {made.seed}") for made, image in images)
+        return tuple(
+            Example(image, (made.prompt,), is_subject=False, name=f"'{made.prompt}' at seed {made.seed}")
+            for made, image in images
+        )
 
 
 PLUGIN: type[Regularization] = ClassImages

@@ -34,7 +34,7 @@ class StructuredSetOptions(Options):
     style_share: float = Field(0.3, ge=0, le=1)
     """Share of part B in a style of the bank; the rest are plain photos."""
     sibling_share: float | None = Field(None, ge=0, le=1)
-    """Share of part B that shows neighboring classes; unset means half for living things (as in the paper), else none."""
+    """Share of part B that shows neighboring classes; unset means half for living things, else none."""
     bank: str = "auto"
     """Phrases: "auto" (by the class noun), "toybox" (what the built-in base knows), or the path of a JSON file."""
     crop_words: bool = True
@@ -52,7 +52,7 @@ class Structured:
     def plan(
         subject: Subject, examples: Sequence[Example], options: StructuredSetOptions, rng: Rng
     ) -> tuple[Request, ...]:
-        """Ask for part A and part B; both begin alike whatever the count, so that a larger set keeps a smaller one's pictures.
+        """Ask for part A and part B; a larger count keeps all that a smaller one asks for.
 
         Raises:
             RecipeError: there is no such phrase bank.
@@ -71,7 +71,9 @@ class Structured:
 def _mirror(subject: Subject, examples: Sequence[Example], count: int, rng: Rng) -> list[Request]:
     """Take the training captions in turn, all full ones first, then their variants, without the token."""
     deepest = max((len(example.captions) for example in examples), default=0)
-    texts = [example.captions[depth] for depth in range(deepest) for example in examples if depth < len(example.captions)]
+    texts = [
+        example.captions[depth] for depth in range(deepest) for example in examples if depth < len(example.captions)
+    ]
     prompts = list(dict.fromkeys(without_token(text, subject.token) for text in texts))
     if not prompts:
         return []
@@ -81,7 +83,10 @@ def _mirror(subject: Subject, examples: Sequence[Example], count: int, rng: Rng)
 def _vary(subject: Subject, options: StructuredSetOptions, count: int, rng: Rng) -> list[Request]:
     """Fill the slots from the bank, each phrase once before any comes again, and drop some."""
     bank = phrases_for(subject.class_noun, living=subject.living, bank=options.bank)
-    return [_request(str(_filled(subject, bank, options, rng.fork(index), rng)), rng.fork("seed", index)) for index in range(count)]
+    return [
+        _request(str(_filled(subject, bank, options, rng.fork(index), rng)), rng.fork("seed", index))
+        for index in range(count)
+    ]
 
 
 def _filled(subject: Subject, bank: Phrases, options: StructuredSetOptions, chance: Rng, rng: Rng) -> Caption:
@@ -116,7 +121,9 @@ def _request(prompt: str, rng: Rng) -> Request:
 
 def _shown(made: Request, image: Image, crop_words: bool) -> Example:
     words = {CLOSE_UP: with_crop((made.prompt,))} if crop_words else {}
-    return Example(image, (made.prompt,), is_subject=False, crop_words=words, name=f"'{made.prompt}' at seed {made.seed}")
+    return Example(
+        image, (made.prompt,), is_subject=False, crop_words=words, name=f"'{made.prompt}' at seed {made.seed}"
+    )
 
 
 PLUGIN: type[Regularization] = Structured

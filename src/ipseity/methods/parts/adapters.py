@@ -23,15 +23,15 @@ def layers_put_back(part: nn.Module) -> Iterator[None]:
     kept = dict(part.named_modules())
     carried = [name for name, module in kept.items() if isinstance(module, BaseTunerLayer)]
     assert not carried, f"this base carries low-rank layers already ({carried[0]}): attach all identities at once"
-    attributes, trained = set(vars(part)), {name: value.requires_grad for name, value in part.named_parameters()}
+    trained = {name: value.requires_grad for name, value in part.named_parameters()}
     try:
         yield
     finally:
         for name, module in list(part.named_modules()):
             if isinstance(module, BaseTunerLayer):
                 part.set_submodule(name, kept[name])
-        for attribute in set(vars(part)) - attributes:  # peft_config and the like
-            delattr(part, attribute)
+        if "peft_config" in vars(part):
+            del part.peft_config
         for name, parameter in part.named_parameters():
             parameter.requires_grad_(trained[name])
 

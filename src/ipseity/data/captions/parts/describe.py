@@ -32,10 +32,16 @@ def describe(images: Sequence[Image], source: str) -> list[str]:
     with torch.no_grad():
         for start in range(0, len(images), BATCH):
             inputs = processor(images=list(images[start : start + BATCH]), return_tensors="pt")
-            answers = model.generate(pixel_values=inputs["pixel_values"], max_new_tokens=MAX_WORDS, do_sample=False, num_beams=1)
+            answers = model.generate(
+                pixel_values=inputs["pixel_values"], max_new_tokens=MAX_WORDS, do_sample=False, num_beams=1
+            )
             texts += [" ".join(text.split()) for text in processor.batch_decode(answers, skip_special_tokens=True)]
     if not all(texts):
-        raise WeightsError(f"the captioner {source} says nothing of some photos", "a trained captioner", "name another with captions.captioner, or leave it out")
+        raise WeightsError(
+            f"the captioner {source} says nothing of some photos",
+            "a trained captioner",
+            "name another with captions.captioner, or leave it out",
+        )
     return texts
 
 
