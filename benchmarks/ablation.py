@@ -26,7 +26,12 @@ def recipe(subject: Path, captions: str, regularization: str, *, seed: int, step
     """Give the recipe of a cell."""
     data = parse(read_text(Path("data-centric")), "data-centric")
     facts = read_json(subject / "subject.json")
-    data |= {"name": f"{subject.name}-{captions}-{regularization}", "seed": seed, "runs": str(work / "runs"), "sets": str(work / "sets")}
+    data |= {
+        "name": f"{subject.name}-{captions}-{regularization}",
+        "seed": seed,
+        "runs": str(work / "runs"),
+        "sets": str(work / "sets"),
+    }
     data["subject"] = {"photos": str(subject), "class_noun": facts["class_noun"]}
     data["captions"] = {"use": captions}
     images = data["regularization"]["images"]
@@ -46,7 +51,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/ablation"))
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     chosen = parser.parse_args()
-    subjects = sorted(path.parent for path in Path(str(files("ipseity") / "assets" / "subjects")).glob("*/subject.json"))[: chosen.subjects]
+    subjects = sorted(
+        path.parent for path in Path(str(files("ipseity") / "assets" / "subjects")).glob("*/subject.json")
+    )[: chosen.subjects]
     cells = list(itertools.product(range(chosen.seeds), subjects, CAPTIONS, REGULARIZATIONS))
     started, rows, left = time.perf_counter(), [], []
     for number, (seed, subject, captions, regularization) in enumerate(cells):
@@ -54,10 +61,15 @@ def main() -> None:
             left.append(f"{subject.name}, {captions}, {regularization}, seed {seed}")
             continue
         scores = run_cell(recipe(subject, captions, regularization, seed=seed, steps=chosen.steps, work=chosen.work))
-        rows.append({"subject": subject.name, "captions": captions, "regularization": regularization, "seed": seed, **scores})
+        rows.append(
+            {"subject": subject.name, "captions": captions, "regularization": regularization, "seed": seed, **scores}
+        )
         write_rows(chosen.out / "ablation.json", rows)
         if number == 0:
-            print(f"one run: {time.perf_counter() - started:.0f} s; {len(cells)} runs: {(time.perf_counter() - started) * len(cells) / 3600:.1f} h", flush=True)
+            print(
+                f"one run: {time.perf_counter() - started:.0f} s; {len(cells)} runs: {(time.perf_counter() - started) * len(cells) / 3600:.1f} h",
+                flush=True,
+            )
     page = table(rows, left, chosen)
     (chosen.out / "ablation.md").write_text(page)
     print(page)
@@ -76,7 +88,10 @@ def table(rows: list[dict[str, Any]], left: list[str], chosen: argparse.Namespac
         words = []
         for key in KEYS:
             mine = {name: _mean(here, name, key) for name in names}
-            base = {name: _mean([r for r in rows if (r["captions"], r["regularization"]) == BASELINE], name, key) for name in names}
+            base = {
+                name: _mean([r for r in rows if (r["captions"], r["regularization"]) == BASELINE], name, key)
+                for name in names
+            }
             both = [mine[n] - base[n] for n in names if mine[n] is not None and base[n] is not None]
             mean = sum(v for v in mine.values() if v is not None) / max(1, sum(v is not None for v in mine.values()))
             d = interval(both) if both and cell != BASELINE else None

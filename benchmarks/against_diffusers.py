@@ -98,10 +98,14 @@ def main() -> None:
         ratio = [a / b for a, b in zip(rates[name], rates[first], strict=True)]
         rows.append({"program": name, "images_per_second": statistics.median(rates[name]), "ratio": statistics.median(ratio),
                      "ratio_range": [min(ratio), max(ratio)], "peak_gib": max(peaks[name])})  # fmt: skip
-    print(f"{'program':26} {'images/s':>9} {'ratio':>6} {'range':>13} {'peak GiB':>9}   (rank {RANK}, {SIDE} px, 1 subject + 1 class image a step, fp32)")
+    print(
+        f"{'program':26} {'images/s':>9} {'ratio':>6} {'range':>13} {'peak GiB':>9}   (rank {RANK}, {SIDE} px, 1 subject + 1 class image a step, fp32)"
+    )
     for row in rows:
         low, high = row["ratio_range"]
-        print(f"{row['program']:26} {row['images_per_second']:9.2f} {row['ratio']:6.2f} {low:6.2f}-{high:<6.2f} {row['peak_gib']:9.2f}")
+        print(
+            f"{row['program']:26} {row['images_per_second']:9.2f} {row['ratio']:6.2f} {low:6.2f}-{high:<6.2f} {row['peak_gib']:9.2f}"
+        )
     if chosen.out:
         chosen.out.write_text(json.dumps(rows, indent=2) + "\n")
 

@@ -40,7 +40,9 @@ def run_cell(data: Mapping[str, Any]) -> dict[str, float]:
 def interval(differences: Sequence[float], *, seed: int = 0) -> tuple[float, float, float]:
     """Give the mean of paired differences, one a subject, and its 95 % bootstrap interval over subjects."""
     values = np.asarray(differences)
-    rows = np.random.default_rng(Rng(seed, ("interval",)).integer(2**32)).integers(0, len(values), (RESAMPLES, len(values)))
+    rows = np.random.default_rng(Rng(seed, ("interval",)).integer(2**32)).integers(
+        0, len(values), (RESAMPLES, len(values))
+    )
     low, high = np.percentile(values[rows].mean(1), (2.5, 97.5))
     return float(values.mean()), float(low), float(high)
 

@@ -65,7 +65,9 @@ def main() -> None:
         lines.append(f"| {row['subject']} | " + " | ".join("-" if n is None else f"{n:.3f}" for n in numbers) + " |")
     for other in ("class_images", "untrained"):
         mean, low, high = interval([row["data_centric"] - row[other] for row in rows])
-        lines.append(f"\nData-centric minus {other.replace('_', ' ')}: {mean:+.3f} ({low:+.3f} to {high:+.3f}, over {len(rows)} subjects).")
+        lines.append(
+            f"\nData-centric minus {other.replace('_', ' ')}: {mean:+.3f} ({low:+.3f} to {high:+.3f}, over {len(rows)} subjects)."
+        )
     lines.append(f"\nData-centric beats both on {beats} of {len(rows)} subjects.")
     (chosen.out / "dreambench.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

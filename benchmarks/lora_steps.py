@@ -40,7 +40,9 @@ def make_class_images(folder: Path, count: int = 8) -> Path:
     """Draw class images with the toybox, few-step: both sides read the same files."""
     folder.mkdir(parents=True)
     pipeline = TOYBOX.load(TOYBOX.Options()).pipeline("text")
-    for number, image in enumerate(draw_all(pipeline, ["a photo of a mug"] * count, range(count), DrawOptions(num_inference_steps=8))):
+    for number, image in enumerate(
+        draw_all(pipeline, ["a photo of a mug"] * count, range(count), DrawOptions(num_inference_steps=8))
+    ):
         image.save(folder / f"{number:03d}.png")
     return folder
 
@@ -74,7 +76,10 @@ def main() -> None:
     base = TOYBOX.load(TOYBOX.Options(), engine.device)
     subject = read_subject(SubjectOptions(photos=chosen.photos, class_noun="mug"))
     examples = tuple(Example(photo.image, ("a photo of a sks mug",), True) for photo in subject.photos)
-    shown = tuple(Example(Image.open(path).convert("RGB"), ("a photo of a mug",), False) for path in sorted(chosen.classes.iterdir()))
+    shown = tuple(
+        Example(Image.open(path).convert("RGB"), ("a photo of a mug",), False)
+        for path in sorted(chosen.classes.iterdir())
+    )
     learner = LORA.begin(base, subject, {}, LORA.Options(rank=chosen.rank))
     batches = make_batches(base, examples, shown, DataOptions(crops=1, caption_dropout=0.0), cache_text=True, seed=0)
     fed = Uncached(base, (examples, shown), batches) if chosen.uncached else batches

@@ -7,8 +7,8 @@ from pathlib import Path
 import typer
 from typer.testing import CliRunner
 
-from ipseity.core.registry import ROOMS, find, names
 from ipseity.core.options import Options
+from ipseity.core.registry import ROOMS, find, names
 from ipseity.recipe import PLUGINS, TABLES, General, shelf
 from ipseity.surfaces.cli import app
 
@@ -42,7 +42,11 @@ def plug_ins() -> str:
 
 def recipe_reference() -> str:
     """Give every key of a recipe with its default and meaning, from the options classes."""
-    parts = [HEAD, "# Recipe reference\n\nDefaults < recipe file < `--set table.key=value`.\n", _keys("before the first table", General)]
+    parts = [
+        HEAD,
+        "# Recipe reference\n\nDefaults < recipe file < `--set table.key=value`.\n",
+        _keys("before the first table", General),
+    ]
     parts += [_keys(f"[{table}]", kind) for table, kind in TABLES.items()]
     for table, room in PLUGINS.items():
         parts += [_keys(f'[{table}] use = "{name}"', find(room, name).Options) for name in names(room)]

@@ -25,10 +25,18 @@ def draw_photo(number: int, size: int = 160) -> Image.Image:
     x, y, w = size + int(chance.integers(-30, 30)), horizon, int(size * chance.uniform(0.3, 0.45))
     brush.ellipse((x + w - 25, y - w, x + w + 45, y + w - 20), outline=(150, 20, 30), width=16)
     brush.rounded_rectangle((x - w, y - int(1.3 * w), x + w, y + w), 26, fill=(205, 35, 45))
-    star = [(x + w * 0.5 * (1 if k % 2 == 0 else 0.45) * math.sin(k * math.pi / 5), y - w * 0.5 * (1 if k % 2 == 0 else 0.45) * math.cos(k * math.pi / 5)) for k in range(10)]
+    star = [
+        (
+            x + w * 0.5 * (1 if k % 2 == 0 else 0.45) * math.sin(k * math.pi / 5),
+            y - w * 0.5 * (1 if k % 2 == 0 else 0.45) * math.cos(k * math.pi / 5),
+        )
+        for k in range(10)
+    ]
     brush.polygon(star, fill=(250, 220, 60))
     noise = chance.normal(0, 7, (size, size, 3))
-    small = np.asarray(image.filter(ImageFilter.GaussianBlur(1)).resize((size, size), Image.Resampling.LANCZOS)).astype(float)
+    small = np.asarray(image.filter(ImageFilter.GaussianBlur(1)).resize((size, size), Image.Resampling.LANCZOS)).astype(
+        float
+    )
     return Image.fromarray((small + noise).clip(0, 255).astype(np.uint8))
 
 

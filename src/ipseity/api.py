@@ -37,7 +37,11 @@ Answer = tuple[Any, Callable[[Console], None]]
 
 def tour(*, out: Path = Path("runs"), settings: Iterable[str] = ()) -> Told:
     """Run the main job on the example subject with the built-in base; gives the report's path."""
-    return (yield from whole_flow(tour_recipe(out, settings), ["The tour: six photos of one thing, and a small model that learns it."]))
+    return (
+        yield from whole_flow(
+            tour_recipe(out, settings), ["The tour: six photos of one thing, and a small model that learns it."]
+        )
+    )
 
 
 def personalize(wish: PersonalizeWish, *, settings: Iterable[str] = (), dry_run: bool = False) -> Told:
@@ -79,7 +83,9 @@ def show_requests(path: Path, settings: Iterable[str] = ()) -> Answer:
     return data, render
 
 
-def train_recipe(path: Path, settings: Iterable[str] = (), *, folder: Path | None = None, dry_run: bool = False) -> Told:
+def train_recipe(
+    path: Path, settings: Iterable[str] = (), *, folder: Path | None = None, dry_run: bool = False
+) -> Told:
     """Train as a recipe says, or go on where it was left; gives the picked checkpoint."""
     recipe = read_recipe(path, settings)
     setting = set_out(recipe)
@@ -131,7 +137,9 @@ def _table(console: Console, title: str, rows: Sequence[dict[str, Any]]) -> None
         table.add_column(column, style="cyan" if column == "name" else None, overflow="fold")
     for row in rows:
         cells = (row.get(column) for column in columns)
-        table.add_row(*(", ".join(cell) if isinstance(cell, list) else "" if cell is None else str(cell) for cell in cells))
+        table.add_row(
+            *(", ".join(cell) if isinstance(cell, list) else "" if cell is None else str(cell) for cell in cells)
+        )
     console.print(table if rows else f"[bold]{title}[/]: none")
     console.print()
 

@@ -48,9 +48,21 @@ class Chosen:
     options: Any
 
 
-PLUGINS = {"base": "bases", "method": "methods", "captions": "captions", "regularization": "regularizations", "engine": "engines"}
+PLUGINS = {
+    "base": "bases",
+    "method": "methods",
+    "captions": "captions",
+    "regularization": "regularizations",
+    "engine": "engines",
+}
 """Table of the recipe -> shelf of plug-ins."""
-DEFAULTS = {"base": "toybox", "method": "lora", "captions": "structured", "regularization": "structured", "engine": "single"}
+DEFAULTS = {
+    "base": "toybox",
+    "method": "lora",
+    "captions": "structured",
+    "regularization": "structured",
+    "engine": "single",
+}
 TABLES: dict[str, type[Options]] = {
     "subject": SubjectOptions,
     "data": DataOptions,
@@ -121,13 +133,23 @@ def make_recipe(data: Mapping[str, Any], *, origin: str = "the recipe") -> Recip
     unknown = [key for key in heads if key not in General.model_fields]
     if unknown:
         known = [*General.model_fields, *ORDER]
-        raise RecipeError(f"{origin}: '{unknown[0]}' is not a table or key", f"one of: {', '.join(known)}", _nearest(unknown[0], known))
+        raise RecipeError(
+            f"{origin}: '{unknown[0]}' is not a table or key",
+            f"one of: {', '.join(known)}",
+            _nearest(unknown[0], known),
+        )
     parts: dict[str, Any] = {"general": _check(General, {key: data[key] for key in heads}, origin, "")}
     for table in ORDER:
         given = data.get(table, {})
         if not isinstance(given, Mapping):
-            raise RecipeError(f"{origin}: '{table}' is {given!r}", "a table", f'write [{table}] and below it use = "..." and its keys')
-        parts[table] = _choose(table, dict(given), origin, parts["general"].seed) if table in PLUGINS else _check(TABLES[table], given, origin, table)
+            raise RecipeError(
+                f"{origin}: '{table}' is {given!r}", "a table", f'write [{table}] and below it use = "..." and its keys'
+            )
+        parts[table] = (
+            _choose(table, dict(given), origin, parts["general"].seed)
+            if table in PLUGINS
+            else _check(TABLES[table], given, origin, table)
+        )
     recipe = Recipe(**parts)
     _fits(recipe)
     return recipe
@@ -144,11 +166,19 @@ def read_text(path: Path) -> str:
     shelved = shelf()
     source = path if path.is_file() else shelved.get(str(path).removesuffix(".toml"))
     if source is None:
-        raise RecipeError(f"there is no recipe '{path}'", f"a TOML file, or one of the shelf: {', '.join(shelved)}", _nearest(str(path), shelved))
+        raise RecipeError(
+            f"there is no recipe '{path}'",
+            f"a TOML file, or one of the shelf: {', '.join(shelved)}",
+            _nearest(str(path), shelved),
+        )
     try:
         return source.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{source} cannot be read ({error})", "a text file in TOML", "name another, or `ipseity new RECIPE.toml` makes one") from error
+        raise RecipeError(
+            f"{source} cannot be read ({error})",
+            "a text file in TOML",
+            "name another, or `ipseity new RECIPE.toml` makes one",
+        ) from error
 
 
 def parse(text: str, origin: str) -> dict[str, Any]:
@@ -156,7 +186,11 @@ def parse(text: str, origin: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{origin} is not TOML: {error}", "lines of the form key = value under [tables]", "mend the line that is named") from error
+        raise RecipeError(
+            f"{origin} is not TOML: {error}",
+            "lines of the form key = value under [tables]",
+            "mend the line that is named",
+        ) from error
 
 
 def change(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
@@ -166,7 +200,9 @@ def change(data: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
         key, sign, value = setting.partition("=")
         table, _, name = key.strip().rpartition(".")
         if not sign or not key.strip():
-            raise RecipeError(f"--set {setting!r}", "the form table.key=value", "write for example --set fit.max_train_steps=400")
+            raise RecipeError(
+                f"--set {setting!r}", "the form table.key=value", "write for example --set fit.max_train_steps=400"
+            )
         target = changed.setdefault(table, {}) if table else changed
         if table and name == "use" and target.get("use") != value.strip().strip("\"'"):
             target.clear()  # another plug-in has other keys
@@ -186,7 +222,9 @@ def _choose(table: str, given: dict[str, Any], origin: str, seed: int) -> Chosen
     name = given.pop("use", DEFAULTS[table])
     if not isinstance(name, str) or name not in names(PLUGINS[table]):
         known = names(PLUGINS[table])
-        raise RecipeError(f"{origin}: {table}.use is {name!r}", f"one of: {', '.join(known)}", _nearest(str(name), known))
+        raise RecipeError(
+            f"{origin}: {table}.use is {name!r}", f"one of: {', '.join(known)}", _nearest(str(name), known)
+        )
     plugin = find(PLUGINS[table], name)
     options = _check(plugin.Options, given, origin, table)
     follows = table == "method" and "seed" in plugin.Options.model_fields and "seed" not in given
@@ -206,12 +244,24 @@ def _explain(error: ValidationError, kind: type[Options], origin: str, table: st
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         known = [name for name in kind.model_fields if name != "use"]
-        return RecipeError(f"{origin}: {key}: there is no such key{more}", f"one of: {', '.join(known)}", _nearest(str(first["loc"][-1]), known))
+        return RecipeError(
+            f"{origin}: {key}: there is no such key{more}",
+            f"one of: {', '.join(known)}",
+            _nearest(str(first["loc"][-1]), known),
+        )
     if first["type"] == "missing":
         field = kind.model_fields.get(str(first["loc"][0]))
-        return RecipeError(f"{origin}: {key} is missing{more}", (field and field.description) or "a value", f"set it in the recipe, or with --set {key}=...")
+        return RecipeError(
+            f"{origin}: {key} is missing{more}",
+            (field and field.description) or "a value",
+            f"set it in the recipe, or with --set {key}=...",
+        )
     message = first["msg"].removeprefix("Value error, ")
-    return RecipeError(f"{origin}: {key} is {first['input']!r}{more}", message[0].lower() + message[1:], f"set it in the recipe, or with --set {key}=...")
+    return RecipeError(
+        f"{origin}: {key} is {first['input']!r}{more}",
+        message[0].lower() + message[1:],
+        f"set it in the recipe, or with --set {key}=...",
+    )
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ipseity.core.errors import Refusal, RecipeError, RunError, WeightsError
-from ipseity.core.files import explain, read_json, writing, write_json
+from ipseity.core.errors import RecipeError, Refusal, RunError, WeightsError
+from ipseity.core.files import explain, read_json, write_json, writing
 from ipseity.core.identity import Identity
 from ipseity.core.image import contact_sheet, cover, to_images, to_pixels
 from ipseity.core.losses import huber, squared_error
@@ -23,7 +23,12 @@ from ipseity.core.rng import Rng
 from ipseity.core.types import Cond
 from ipseity.core.words import article
 
-V_ZERO = dict(prediction_type="v_prediction", beta_schedule="scaled_linear", rescale_betas_zero_snr=True, timestep_spacing="trailing")
+V_ZERO = dict(
+    prediction_type="v_prediction",
+    beta_schedule="scaled_linear",
+    rescale_betas_zero_snr=True,
+    timestep_spacing="trailing",
+)
 
 
 def path_of(**config: object) -> tuple[NoisePath, DDIMScheduler]:
@@ -95,7 +100,10 @@ def test_a_broken_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["facts.json"]
 
 
-@pytest.mark.parametrize(("code", "word"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "cannot be written"), (errno.EIO, "cannot be written")])
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [(errno.ENOSPC, "disk is full"), (errno.EROFS, "cannot be written"), (errno.EIO, "cannot be written")],
+)
 def test_operating_system_refusals_are_sentences(code: int, word: str) -> None:
     assert word in str(explain(OSError(code, "x"), Path("runs/a")))
 
@@ -148,6 +156,16 @@ def test_refusals_have_three_parts_and_travel_between_processes() -> None:
     assert isinstance(again, Refusal) and (again.found, again.exit_code) == ("this", 2)
 
 
-@pytest.mark.parametrize(("noun", "said"), [("elephant", "an elephant"), ("mug", "a mug"), ("unicorn", "a unicorn"), ("umbrella", "an umbrella"), ("sks apple", "a sks apple"), ("hourglass", "an hourglass")])
+@pytest.mark.parametrize(
+    ("noun", "said"),
+    [
+        ("elephant", "an elephant"),
+        ("mug", "a mug"),
+        ("unicorn", "a unicorn"),
+        ("umbrella", "an umbrella"),
+        ("sks apple", "a sks apple"),
+        ("hourglass", "an hourglass"),
+    ],
+)
 def test_articles(noun: str, said: str) -> None:
     assert article(noun) == said

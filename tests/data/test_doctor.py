@@ -36,9 +36,12 @@ def test_blur_is_told(tmp_path: Path):
     assert sharpness(photo(7, (512, 512))) > 10 * sharpness(photo(7, (512, 512)).filter(ImageFilter.GaussianBlur(8)))
 
 
-@pytest.mark.parametrize("change", ["same", "jpeg", "smaller", "brighter", "mirrored"])
+@pytest.mark.parametrize("change", ["same", "jpeg", "smaller", "brighter", "mirrored", "shifted", "shifted mirrored"])
 def test_copies_are_told(tmp_path: Path, change: str):
     folder = good_folder(tmp_path / "photos", 4)
+    wide = photo(1, (96, 128))
+    wide.crop((0, 0, 96, 96)).save(folder / "01.png")
+    elsewhere = wide.crop((32, 0, 128, 96))
     source, target = Image.open(folder / "01.png"), folder / "copy.png"
     if change == "jpeg":
         source.save(folder / "copy.jpg", quality=60)
@@ -49,11 +52,13 @@ def test_copies_are_told(tmp_path: Path, change: str):
             "smaller": lambda: source.resize((70, 70)),
             "brighter": lambda: source.point(lambda level: min(255, level + 25)),
             "mirrored": lambda: ImageOps.mirror(source),
+            "shifted": lambda: elsewhere,
+            "shifted mirrored": lambda: ImageOps.mirror(elsewhere),
         }[change]()
         changed.save(target)
     said = [line for line in messages(folder) if target.name in line]
     assert len(said) == 1 and "01.png" in said[0]
-    assert ("mirrored copy" in said[0]) == (change == "mirrored")
+    assert (f"a {change} copy" in said[0]) == ("mirrored" in change or "shifted" in change)
 
 
 def test_different_views_of_one_thing_are_no_copies():
@@ -99,10 +104,10 @@ def test_flatness():
 @pytest.mark.slow
 @pytest.mark.skipif("IPSEITY_DREAMBENCH" not in os.environ, reason="IPSEITY_DREAMBENCH names no folder of real photos")
 def test_dreambench():
-    """Real photos: nothing is refused, each photo that tells its place is found, and so is the one mirrored copy."""
+    """Real photos: nothing is refused, each photo that tells its place is found, and so are the two copies."""
     root = Path(os.environ["IPSEITY_DREAMBENCH"])
     folders = sorted(path for path in root.iterdir() if path.is_dir())
-    wanted, told, mirrors = 0, 0, []
+    wanted, told, copied = 0, 0, []
     for folder in folders:
         subject = read_subject(SubjectOptions(photos=folder, class_noun="thing"))
         split = hold_out(subject)
@@ -115,5 +120,6 @@ def test_dreambench():
             if "GPS" in finding.message:
                 names, _, more = finding.message.partition(":")[0].partition(" and ")
                 told += names.count(".jpg") + int((more or "0").split()[0])
-            mirrors += [finding.path.relative_to(root).as_posix()] if "mirrored" in finding.message else []
-    assert told == wanted > 0 and mirrors == ["dog5/03.jpg"]
+            kind = next((word for word in ("shifted", "mirrored") if f"a {word} copy" in finding.message), None)
+            copied += [f"{finding.path.relative_to(root).as_posix()} {kind}"] if kind else []
+    assert told == wanted > 0 and copied == ["cat/03.jpg shifted", "dog5/03.jpg mirrored"]

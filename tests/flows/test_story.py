@@ -48,7 +48,9 @@ def finish(flow: Iterator[Any]) -> tuple[list[Any], Any]:
 
 
 @pytest.fixture(scope="module")
-def story(subject_folder: Path, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], Path, Recipe]:
+def story(
+    subject_folder: Path, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[Any], Path, Recipe]:
     recipe = recipe_for(subject_folder, tiny_folder, tmp_path_factory.mktemp("story"))
     events, report = finish(whole_flow(recipe, ["told"]))
     return events, report, recipe
@@ -59,7 +61,13 @@ def test_the_story_is_told_in_order(story: tuple[list[Any], Path, Recipe]) -> No
     kinds = [type(event).__name__ for event in events]
     assert kinds.count("Stepped") == 4
     assert kinds.count("Saved") == kinds.count("Scored") == 2
-    assert kinds.index("Forecast") < kinds.index("Stepped") < kinds.index("Saved") < kinds.index("Scored") < kinds.index("Picked")
+    assert (
+        kinds.index("Forecast")
+        < kinds.index("Stepped")
+        < kinds.index("Saved")
+        < kinds.index("Scored")
+        < kinds.index("Picked")
+    )
     assert report.name == "report.html"
 
 
@@ -86,7 +94,9 @@ def test_generate_draws_the_identity_and_is_repeatable(story: tuple[list[Any], P
     run = story[1].parents[1]
     _, first = finish(api.generate_run(run, ["a photo of a sks mug on the beach"], count=2, seed=5, out=tmp_path / "a"))
     _, again = finish(api.generate_run(run, ["a photo of a sks mug on the beach"], count=2, seed=5, out=tmp_path / "b"))
-    events, bare = finish(api.generate_run(run, ["a photo of a mug on the beach"], count=2, seed=5, scale=0, out=tmp_path / "c"))
+    events, bare = finish(
+        api.generate_run(run, ["a photo of a mug on the beach"], count=2, seed=5, scale=0, out=tmp_path / "c")
+    )
     assert [Image.open(path).tobytes() for path in first] == [Image.open(path).tobytes() for path in again]
     assert Image.open(first[0]).tobytes() != Image.open(bare[0]).tobytes()
     assert any("lacks the token" in getattr(event, "message", "") for event in events)
@@ -94,7 +104,9 @@ def test_generate_draws_the_identity_and_is_repeatable(story: tuple[list[Any], P
 
 
 @pytest.mark.parametrize("form", ["diffusers", "kohya"])
-def test_exports_draw_the_same_in_a_fresh_stock_pipeline(story: tuple[list[Any], Path, Recipe], tiny_folder: Path, tmp_path: Path, form: str) -> None:
+def test_exports_draw_the_same_in_a_fresh_stock_pipeline(
+    story: tuple[list[Any], Path, Recipe], tiny_folder: Path, tmp_path: Path, form: str
+) -> None:
     from diffusers import StableDiffusionXLPipeline
 
     run = story[1].parents[1]
@@ -103,7 +115,9 @@ def test_exports_draw_the_same_in_a_fresh_stock_pipeline(story: tuple[list[Any],
     pipeline.set_progress_bar_config(disable=True)
 
     def picture() -> bytes:
-        made = pipeline("a photo of a sks mug", num_inference_steps=2, generator=torch.Generator().manual_seed(1), output_type="np")
+        made = pipeline(
+            "a photo of a sks mug", num_inference_steps=2, generator=torch.Generator().manual_seed(1), output_type="np"
+        )
         return made.images[0].round(4).tobytes()
 
     bare = picture()
@@ -111,7 +125,9 @@ def test_exports_draw_the_same_in_a_fresh_stock_pipeline(story: tuple[list[Any],
     attached = picture()
     assert bare != attached
     _, ours = finish(api.generate_run(run, ["a photo of a sks mug"], count=1, seed=1, out=tmp_path / "ours"))
-    pipeline_image = pipeline("a photo of a sks mug", num_inference_steps=2, guidance_scale=4.0, generator=torch.Generator().manual_seed(1)).images[0]
+    pipeline_image = pipeline(
+        "a photo of a sks mug", num_inference_steps=2, guidance_scale=4.0, generator=torch.Generator().manual_seed(1)
+    ).images[0]
     difference = max(abs(a - b) for a, b in zip(Image.open(ours[0]).tobytes(), pipeline_image.tobytes(), strict=True))
     assert difference <= 1, f"{form}: pictures differ by {difference} of 255"
 
@@ -132,7 +148,10 @@ def test_the_same_command_resumes(subject_folder: Path, tiny_folder: Path, tmp_p
     identities = [Identity.load(run.checkpoints()[-1].identity) for run in runs]
     assert identities[0].tensors.keys() == identities[1].tensors.keys()
     assert all(torch.equal(identities[0].tensors[name], identities[1].tensors[name]) for name in identities[0].tensors)
-    told = [[(e["event"], e.get("step")) for e in run.events() if e["event"] in ("Stepped", "Saved", "Scored", "Picked")] for run in runs]
+    told = [
+        [(e["event"], e.get("step")) for e in run.events() if e["event"] in ("Stepped", "Saved", "Scored", "Picked")]
+        for run in runs
+    ]
     assert told[0] == told[1]
 
 

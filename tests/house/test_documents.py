@@ -35,7 +35,11 @@ def test_every_recipe_on_the_shelf_resolves(name: str) -> None:
 
 
 def test_documents_say_nothing_of_the_workshop() -> None:
-    texts = [path for pattern in ("*.md", "docs/**/*.md", "src/**/*.py", "toybox/**/*.py", "toybox/*.md") for path in ROOT.glob(pattern)]
+    texts = [
+        path
+        for pattern in ("*.md", "docs/**/*.md", "src/**/*.py", "toybox/**/*.py", "toybox/*.md")
+        for path in ROOT.glob(pattern)
+    ]
     word = re.compile(r"/work/|\bsession\b(?! of)|\bsubagent|farm-bench|\.library", re.IGNORECASE)
     found = [f"{path.relative_to(ROOT)}: {match.group()}" for path in texts if (match := word.search(path.read_text()))]
     assert not found

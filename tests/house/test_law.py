@@ -36,13 +36,19 @@ def imported(path: Path) -> list[tuple[int, str]]:
             rooms = [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
             found += [(node.lineno, room) for room in rooms]
         elif isinstance(node, ast.Import):
-            found += [(node.lineno, alias.name.split(".")[1]) for alias in node.names if alias.name.startswith("ipseity.")]
+            found += [
+                (node.lineno, alias.name.split(".")[1]) for alias in node.names if alias.name.startswith("ipseity.")
+            ]
     return found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_data_flows_forward(path: Path) -> None:
-    broken = [f"line {line}: {room_of(path)} imports {room}" for line, room in imported(path) if room not in MAY_IMPORT[room_of(path)]]
+    broken = [
+        f"line {line}: {room_of(path)} imports {room}"
+        for line, room in imported(path)
+        if room not in MAY_IMPORT[room_of(path)]
+    ]
     assert not broken, f"{path.name}: {broken}; allowed: {sorted(MAY_IMPORT[room_of(path)])}"
 
 
@@ -56,7 +62,10 @@ def modules_imported(path: Path) -> set[str]:
 
 
 def test_no_import_circle_even_a_lazy_one() -> None:
-    names = {path: ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__") for path in FILES}
+    names = {
+        path: ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in FILES
+    }
     known = set(names.values())
     arrows = {names[path]: (modules_imported(path) & known) - {names[path]} for path in FILES}
     done: set[str] = set()
@@ -83,14 +92,20 @@ def test_sizes() -> None:
     ]
     assert not [where for lines, where in functions if lines > 80]
     lengths = sorted(lines for lines, _ in functions)
-    assert lengths[int(0.9 * len(lengths))] <= 40, f"nine in ten functions should have at most 40 lines, not {lengths[int(0.9 * len(lengths))]}"
+    assert lengths[int(0.9 * len(lengths))] <= 40, (
+        f"nine in ten functions should have at most 40 lines, not {lengths[int(0.9 * len(lengths))]}"
+    )
 
 
 def test_public_functions_are_documented_and_typed() -> None:
     bare = []
     for path in FILES:
         for node in ast.parse(path.read_text()).body:
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_") and not ast.get_docstring(node):
+            if (
+                isinstance(node, (ast.FunctionDef, ast.ClassDef))
+                and not node.name.startswith("_")
+                and not ast.get_docstring(node)
+            ):
                 bare.append(f"{path.name}:{node.name} has no docstring")
             if isinstance(node, ast.FunctionDef) and node.returns is None:
                 bare.append(f"{path.name}:{node.name} does not say what it returns")
@@ -103,7 +118,9 @@ def test_no_two_files_share_more_than_25_lines() -> None:
         return {line for line in stripped if len(line) > 20 and not line.startswith(("from ", "import ", "#", '"""'))}
 
     kept = {path: lines(path) for path in FILES}
-    shared = [(a.name, b.name, len(kept[a] & kept[b])) for a, b in combinations(FILES, 2) if len(kept[a] & kept[b]) > 25]
+    shared = [
+        (a.name, b.name, len(kept[a] & kept[b])) for a, b in combinations(FILES, 2) if len(kept[a] & kept[b]) > 25
+    ]
     assert not shared
 
 

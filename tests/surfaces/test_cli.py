@@ -146,7 +146,9 @@ def test_a_read_only_folder_is_refused(recipe: Path, tmp_path: Path) -> None:
     refused(call("synthesize", recipe, "--set", f"sets={locked}/sets"), "cannot be written")
 
 
-def test_a_full_disk_is_a_sentence_and_loses_nothing(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_sentence_and_loses_nothing(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert call("synthesize", recipe).exit_code == 0
     full = OSError(28, "No space left on device")
     from ipseity.core import files
@@ -162,7 +164,16 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(recipe: Path, tmp_path: Pat
 
 def test_list_shows_every_shelf() -> None:
     said = json.loads(call("list", "--json").stdout)
-    assert {"bases", "methods", "captions", "regularizations", "metrics", "encoders", "engines", "recipes"} <= said.keys()
+    assert {
+        "bases",
+        "methods",
+        "captions",
+        "regularizations",
+        "metrics",
+        "encoders",
+        "engines",
+        "recipes",
+    } <= said.keys()
     assert {"toybox", "sdxl", "sd15"} <= {row["name"] for row in said["bases"]}
     refused(call("list", "basses"), "bases")
 

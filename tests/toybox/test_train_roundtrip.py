@@ -74,7 +74,9 @@ def test_training_rows_equal_both_tokenizers(tokenizer: CLIPTokenizer) -> None:
     assert torch.equal(second_rows(rows, len(tokenizer) - 1), second_form(tokenizer)(captions, **options).input_ids)
 
 
-def test_training_text_equals_the_pipelines(pipe: StableDiffusionXLPipeline, painter: Painter, tokenizer: CLIPTokenizer) -> None:
+def test_training_text_equals_the_pipelines(
+    pipe: StableDiffusionXLPipeline, painter: Painter, tokenizer: CLIPTokenizer
+) -> None:
     with torch.no_grad():
         wanted, _, pooled, _ = pipe.encode_prompt("a small blue dog on the beach", do_classifier_free_guidance=False)
         states, mine = painter.encode(token_rows(tokenizer, ["a small blue dog on the beach"]).long())
@@ -82,7 +84,9 @@ def test_training_text_equals_the_pipelines(pipe: StableDiffusionXLPipeline, pai
     torch.testing.assert_close(mine, pooled, rtol=0, atol=1e-5)
 
 
-def test_training_forward_equals_the_pipelines_call(pipe: StableDiffusionXLPipeline, painter: Painter, tokenizer: CLIPTokenizer) -> None:
+def test_training_forward_equals_the_pipelines_call(
+    pipe: StableDiffusionXLPipeline, painter: Painter, tokenizer: CLIPTokenizer
+) -> None:
     """The first call of a stock run (trailing, pure noise, time ids, pooled text) is what training predicts."""
     calls: list[tuple[tuple, dict, torch.Tensor]] = []
     forward = pipe.unet.forward
@@ -94,8 +98,15 @@ def test_training_forward_equals_the_pipelines_call(pipe: StableDiffusionXLPipel
 
     pipe.unet.forward = listen
     try:
-        pipe("a red mug", num_inference_steps=2, guidance_scale=1.0, original_size=(500, 400), output_type="latent",
-             crops_coords_top_left=(3, 7), generator=torch.Generator().manual_seed(0))
+        pipe(
+            "a red mug",
+            num_inference_steps=2,
+            guidance_scale=1.0,
+            original_size=(500, 400),
+            output_type="latent",
+            crops_coords_top_left=(3, 7),
+            generator=torch.Generator().manual_seed(0),
+        )
     finally:
         pipe.unet.forward = forward
     args, _, wanted = calls[0]
@@ -158,8 +169,12 @@ def test_folding_keeps_the_picture_and_centres_the_latents() -> None:
     torch.testing.assert_close(new, old, rtol=0, atol=2e-4)
     assert (latents * scale).mean((0, 2, 3)).abs().max() < 1e-3
     torch.testing.assert_close((latents * scale).std((0, 2, 3)), torch.ones(4), rtol=0, atol=1e-3)
-    torch.testing.assert_close(spread[1].std / spread[1].mean.std((0, 2, 3))[:, None, None],
-                               spread[0].std / spread[0].mean.std((0, 2, 3))[:, None, None], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        spread[1].std / spread[1].mean.std((0, 2, 3))[:, None, None],
+        spread[0].std / spread[0].mean.std((0, 2, 3))[:, None, None],
+        rtol=1e-3,
+        atol=1e-4,
+    )
 
 
 def test_the_folder_loads_and_draws(folder: Path) -> None:
@@ -196,7 +211,9 @@ def test_encoder_configs_know_the_real_end_token(folder: Path, tokenizer: CLIPTo
         assert config["eos_token_id"] == tokenizer.eos_token_id == len(tokenizer) - 1
         own = CLIPTokenizer.from_pretrained(folder / name.replace("text_encoder", "tokenizer"))
         assert own.pad_token_id == pad and own.model_max_length == 77
-    widths = {json.loads((folder / n / "config.json").read_text())["hidden_size"] for n in ("text_encoder", "text_encoder_2")}
+    widths = {
+        json.loads((folder / n / "config.json").read_text())["hidden_size"] for n in ("text_encoder", "text_encoder_2")
+    }
     assert len(widths) == 2, "equal widths make single-file loading give both encoders the same weights"
 
 

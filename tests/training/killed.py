@@ -69,7 +69,7 @@ def train(folder: Path, ready: tuple) -> None:
 
 
 def warm_up() -> None:
-    """Load what torch loads at an optimizer's first step, so that children need not: most of a short run would be that."""
+    """Load what torch loads at an optimizer's first step: most of a short child would be that."""
     value = torch.nn.Parameter(torch.zeros(1))
     value.grad = torch.ones(1)
     make_optimizer({"value": value}, learning_rate=0.1, betas=(0.9, 0.999), weight_decay=0.0).step()

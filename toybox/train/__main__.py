@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from toybox.train.runs import BUILD, done_path, device, note
+from toybox.train.runs import BUILD, device, done_path, note
 
 
 def minutes_left(args: argparse.Namespace, otherwise: float) -> float:
@@ -95,9 +95,12 @@ def do_package(args: argparse.Namespace) -> None:
 
 def do_measure(args: argparse.Namespace) -> None:
     """Measures the shipped folder and writes the figures to build/toybox/figures.json."""
+    from toybox.train.card import write_card
     from toybox.train.measure import measure
 
-    measure(count=args.count, only=args.name, part=(args.part, args.parts))
+    made = measure(count=args.count, only=args.name, part=(args.part, args.parts))
+    if made.keys() >= {"base", "checker", "judges", "vae", "size"}:
+        write_card()
 
 
 def do_all(args: argparse.Namespace) -> None:
@@ -107,8 +110,13 @@ def do_all(args: argparse.Namespace) -> None:
     for name, scenes in (("train", args.scenes), ("clip", 8_000), ("unseen", 1_500)):
         render_set(name, scenes, workers=args.workers)
     do_text(args)
-    for stage, run in (("vae", do_vae), ("latents", None), ("judges", do_judges), ("checker", do_checker),
-                       ("unet", do_unet)):
+    for stage, run in (
+        ("vae", do_vae),
+        ("latents", None),
+        ("judges", do_judges),
+        ("checker", do_checker),
+        ("unet", do_unet),
+    ):
         if done_path(BUILD, stage).exists():
             continue
         if run is None:
@@ -122,8 +130,16 @@ def do_all(args: argparse.Namespace) -> None:
 
 
 STAGES = {
-    "all": do_all, "shards": do_shards, "text": do_text, "vae": do_vae, "unet": do_unet, "judges": do_judges,
-    "checker": do_checker, "sheet": do_sheet, "package": do_package, "measure": do_measure,
+    "all": do_all,
+    "shards": do_shards,
+    "text": do_text,
+    "vae": do_vae,
+    "unet": do_unet,
+    "judges": do_judges,
+    "checker": do_checker,
+    "sheet": do_sheet,
+    "package": do_package,
+    "measure": do_measure,
 }
 
 

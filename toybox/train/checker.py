@@ -1,4 +1,4 @@
-"""The checker: a small classifier of class, colour and place, trained on the judges' fresh renders, that marks drawn pictures.
+"""The checker: a small classifier of class, colour and place, trained on fresh renders, that marks drawings.
 
 It is not shipped and never trains anything; its own accuracy on unseen renders is given before it is believed.
 """
@@ -33,8 +33,14 @@ class Checker(nn.Module):
         layers: list[nn.Module] = []
         before = 3
         for width in widths:
-            layers += [nn.Conv2d(before, width, 3, 2, 1), nn.BatchNorm2d(width), nn.ReLU(),
-                       nn.Conv2d(width, width, 3, 1, 1, groups=width // 16), nn.BatchNorm2d(width), nn.ReLU()]
+            layers += [
+                nn.Conv2d(before, width, 3, 2, 1),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+                nn.Conv2d(width, width, 3, 1, 1, groups=width // 16),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            ]
             before = width
         self.trunk = nn.Sequential(*layers)
         self.heads = nn.ModuleDict({name: nn.Linear(2 * before, count) for name, count in heads.items()})
@@ -48,8 +54,10 @@ class Checker(nn.Module):
 
 def _targets(facts: list[dict], words: dict[str, list[str]]) -> dict[str, torch.Tensor]:
     """Returns class indices; -100 (ignored) where an attribute is not named."""
-    return {key: torch.tensor([table.index(f[key]) if f[key] in table else -100 for f in facts])
-            for key, table in words.items()}
+    return {
+        key: torch.tensor([table.index(f[key]) if f[key] in table else -100 for f in facts])
+        for key, table in words.items()
+    }
 
 
 def _load(name: str, build: Path) -> tuple[np.ndarray, list[dict]]:
@@ -65,7 +73,11 @@ def train_checker(minutes: float, *, batch: int = 64, build: Path = BUILD) -> No
     images, goals = images[single], _targets([facts[i] for i in single], words)
     torch.manual_seed(4)
     net = Checker({k: len(v) for k, v in words.items()}).to(where, memory_format=torch.channels_last)
-    optimizer, step, clock = runs.adamw(net.parameters(), LEARNING_RATE, decay=0.05), 0, Clock(minutes * 60, read=runs.small_clock())
+    optimizer, step, clock = (
+        runs.adamw(net.parameters(), LEARNING_RATE, decay=0.05),
+        0,
+        Clock(minutes * 60, read=runs.small_clock()),
+    )
     clock.start()
     while (progress := clock.tick()) < 1:
         rng = np.random.default_rng([13, step])
@@ -112,5 +124,7 @@ def accuracy(build: Path = BUILD) -> dict[str, float]:
     images, facts = _load("unseen", build)
     rows = [i for i, f in enumerate(facts) if not f["second"]]
     said = guess(net, words, images[rows])
-    asked = {k: [s[k] == facts[i][k] for s, i in zip(said, rows, strict=True) if facts[i][k] in words[k]] for k in words}
+    asked = {
+        k: [s[k] == facts[i][k] for s, i in zip(said, rows, strict=True) if facts[i][k] in words[k]] for k in words
+    }
     return {k: float(np.mean(v)) for k, v in asked.items()}

@@ -29,7 +29,7 @@ def blemish(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Shifts, blurs, brightens and grains a batch, so that judges do not lean on the renderer's crispness."""
     top, left = (int(rng.integers(0, 17)) for _ in range(2))
     side = pixels.shape[-1]
-    pixels = F.pad(pixels, (8, 8, 8, 8), mode="reflect")[..., top:top + side, left:left + side]
+    pixels = F.pad(pixels, (8, 8, 8, 8), mode="reflect")[..., top : top + side, left : left + side]
     if rng.random() < 0.4:
         small = int(side * rng.uniform(0.4, 0.9))
         pixels = F.interpolate(F.interpolate(pixels, size=small, mode="area"), size=side, mode="bilinear")
@@ -75,7 +75,10 @@ def render_members(name: str, groups: int, build: Path = BUILD) -> list[Path]:
         first = MEMBERS_FIRST[name] + group * 1000
         rng = np.random.default_rng(first)
         made, every = list(MAKERS), classes()
-        nouns = [*rng.choice(made, 10, replace=len(made) < 10), *rng.choice([c for c in every if c not in made], 6, replace=False)]
+        nouns = [
+            *rng.choice(made, 10, replace=len(made) < 10),
+            *rng.choice([c for c in every if c not in made], 6, replace=False),
+        ]
         rows, facts = [], []
         for place, noun in enumerate(nouns):
             for one in range(PER_CLASS):
@@ -86,8 +89,13 @@ def render_members(name: str, groups: int, build: Path = BUILD) -> list[Path]:
                     facts.append(facts_of(scene, rng, captions=0))
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new.npz")
-        np.savez(fresh, images=np.stack([r[0] for r in rows]), masks=np.packbits(np.stack([r[1] for r in rows]), axis=-1),
-                 size_ids=np.zeros((len(rows), 6)), facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8))
+        np.savez(
+            fresh,
+            images=np.stack([r[0] for r in rows]),
+            masks=np.packbits(np.stack([r[1] for r in rows]), axis=-1),
+            size_ids=np.zeros((len(rows), 6)),
+            facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8),
+        )
         fresh.replace(path)
     return paths
 
@@ -133,7 +141,9 @@ def _vit_step(vit: ViTModel, build: Path) -> Callable[[np.random.Generator], tor
     def step(rng: np.random.Generator) -> torch.Tensor:
         shard = groups[rng.integers(len(groups))]
         nouns = rng.choice(len(shard.images) // (PER_CLASS * VIEWS), 6, replace=False)
-        views = [rng.choice(VIEWS, 4, replace=False) + VIEWS * (n * PER_CLASS + m) for n in nouns for m in range(PER_CLASS)]
+        views = [
+            rng.choice(VIEWS, 4, replace=False) + VIEWS * (n * PER_CLASS + m) for n in nouns for m in range(PER_CLASS)
+        ]
         rows = np.concatenate(views)
         pixels = blemish(to_pixels(shard.images[rows]), rng).to(where)
         with runs.autocast(where):
@@ -184,10 +194,20 @@ def train_judge(name: str, minutes: float, *, build: Path = BUILD) -> None:
     runs.save_state({"weights": average.state(net)}, runs.weights_path(build, name))
 
 
-def _keep(net: torch.nn.Module, average: Average, optimizer: torch.optim.Optimizer, at: tuple[int, float, Path]) -> None:
+def _keep(
+    net: torch.nn.Module, average: Average, optimizer: torch.optim.Optimizer, at: tuple[int, float, Path]
+) -> None:
     step, elapsed, path = at
-    runs.save_state({"model": net.state_dict(), "average": average.kept, "optimizer": optimizer.state_dict(),
-                     "step": step, "elapsed": elapsed}, path)
+    runs.save_state(
+        {
+            "model": net.state_dict(),
+            "average": average.kept,
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+            "elapsed": elapsed,
+        },
+        path,
+    )
 
 
 @torch.no_grad()
@@ -198,11 +218,15 @@ def clip_figures(clip: CLIPModel, tokenizer: CLIPTokenizer, build: Path = BUILD)
     shards = [read_shard(path) for path in shard_paths("unseen", build)]
     images, facts = np.concatenate([s.images for s in shards]), [f for s in shards for f in s.facts]
     seen = torch.cat([clip_embed(clip, chunk, None) for chunk in to_pixels(images).split(64)])
-    said = torch.cat([clip_embed(clip, None, token_rows(tokenizer, [f["captions"][0] for f in facts[i:i + 64]]).long())
-                      for i in range(0, len(facts), 64)])
+    said = torch.cat(
+        [
+            clip_embed(clip, None, token_rows(tokenizer, [f["captions"][0] for f in facts[i : i + 64]]).long())
+            for i in range(0, len(facts), 64)
+        ]
+    )
     hits = []
     for start in range(0, len(facts) - 99, 100):
-        block = seen[start:start + 100] @ said[start:start + 100].T
+        block = seen[start : start + 100] @ said[start : start + 100].T
         hits += (block.argmax(1) == torch.arange(100)).float().tolist()
     out = {"retrieval_top1_of_100": float(np.mean(hits))}
     for key, words in (("class", classes()), ("colour", colours())):
@@ -229,7 +253,7 @@ def vit_figures(vit: ViTModel, build: Path = BUILD) -> dict[str, float]:
     for path in shard_paths("unseen members", build):
         shard = read_shard(path)
         rows = torch.cat([vit_embed(vit, chunk) for chunk in to_pixels(shard.images).split(64)])
-        like = rows @ rows.T
+        like, gallery = rows @ rows.T, len(rows)
         member = torch.arange(len(rows)) // VIEWS
         noun = np.array([f["class"] for f in shard.facts])
         upper = torch.triu(torch.ones_like(like, dtype=torch.bool), 1)
@@ -242,9 +266,13 @@ def vit_figures(vit: ViTModel, build: Path = BUILD) -> dict[str, float]:
         made["other"] += like[upper & alike & ~same].tolist()
         best = like.fill_diagonal_(-2).argmax(1)
         made["hits"] += same[torch.arange(len(rows)), best].float().tolist()
-    return {"auc_same_class": auc(np.array(made["same"]), np.array(made["other"])),
-            "recall_at_1": float(np.mean(made["hits"])), "same_mean": float(np.mean(made["same"])),
-            "other_mean": float(np.mean(made["other"]))}
+    return {
+        "auc_same_class": auc(np.array(made["same"]), np.array(made["other"])),
+        "recall_at_1": float(np.mean(made["hits"])),
+        "gallery": gallery,
+        "same_mean": float(np.mean(made["same"])),
+        "other_mean": float(np.mean(made["other"])),
+    }
 
 
 def auc(higher: np.ndarray, lower: np.ndarray) -> float:

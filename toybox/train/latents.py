@@ -33,7 +33,9 @@ def latent_path(shard: Path, build: Path = BUILD) -> Path:
 
 
 @torch.no_grad()
-def encode_shards(name: str = "train", build: Path = BUILD, sizes: Sizes = FULL, *, part: tuple[int, int] = (0, 1)) -> int:
+def encode_shards(
+    name: str = "train", build: Path = BUILD, sizes: Sizes = FULL, *, part: tuple[int, int] = (0, 1)
+) -> int:
     """Encodes every shard that has no latents yet.
 
     Args:
@@ -51,7 +53,7 @@ def encode_shards(name: str = "train", build: Path = BUILD, sizes: Sizes = FULL,
     vae = build_vae(sizes)
     vae.load_state_dict(state["weights"])
     vae.eval().to(where)
-    for path in shard_paths(name, build)[part[0]::part[1]]:
+    for path in shard_paths(name, build)[part[0] :: part[1]]:
         goal = latent_path(path, build)
         if goal.exists():
             continue
@@ -61,8 +63,12 @@ def encode_shards(name: str = "train", build: Path = BUILD, sizes: Sizes = FULL,
                 rows.append(vae.encode(chunk.to(where)).latent_dist.mean.float().cpu() * state["scaling_factor"])
         goal.parent.mkdir(parents=True, exist_ok=True)
         fresh = goal.with_suffix(".new.npz")
-        np.savez(fresh, latents=torch.cat(rows).half().numpy(), size_ids=shard.size_ids,
-                 facts=np.frombuffer(json.dumps(shard.facts).encode(), dtype=np.uint8))
+        np.savez(
+            fresh,
+            latents=torch.cat(rows).half().numpy(),
+            size_ids=shard.size_ids,
+            facts=np.frombuffer(json.dumps(shard.facts).encode(), dtype=np.uint8),
+        )
         fresh.replace(goal)
         made += 1
         runs.note(build, "latents", shard=path.stem)
@@ -105,9 +111,7 @@ def load_corpus(tokenizer: CLIPTokenizer, name: str = "train", build: Path = BUI
             latents.append(torch.from_numpy(file["latents"]))
             numbers.append(torch.from_numpy(file["size_ids"]).float())
         rng = np.random.default_rng([5, int(path.stem)])
-        captions = [
-            strange(c, f["class"], rng) if rng.random() < 0.04 else c for f in facts for c in f["captions"]
-        ]
+        captions = [strange(c, f["class"], rng) if rng.random() < 0.04 else c for f in facts for c in f["captions"]]
         ids.append(token_rows(tokenizer, captions).view(len(facts), -1, POSITIONS))
     if not latents:
         raise SystemExit("no latents in build/toybox/latents: run `python -m toybox.train shards` first")

@@ -1,4 +1,4 @@
-"""Measures what ships: held-out combinations marked by the checker, the judges, the autoencoder, and what it all weighs."""
+"""Measures what ships: held-out combinations marked by the checker, the judges, the autoencoder, its size."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from transformers import CLIPModel, CLIPTokenizer, ViTModel
 from toybox.train.checker import accuracy, guess, load_checker
 from toybox.train.judges import clip_figures, vit_figures
 from toybox.train.package import SHIPPED, size_mb
-from toybox.train.runs import BUILD, note
-from toybox.train.sheet import draw, tile
+from toybox.train.runs import BUILD, note, read_weights
 from toybox.train.shards import each_shard
+from toybox.train.sheet import draw, tile
 from toybox.train.vae import psnr
 
 GOALS = {"class": 0.60, "colour": 0.85, "place": 0.95}
@@ -36,8 +36,14 @@ def held_out_combinations(count: int) -> list[dict[str, str]]:
             continue
         noun, colour, place = scene.thing.class_noun, scene.thing.colour, scene.place.name
         phrase = PLACES[place].phrases[seed % len(PLACES[place].phrases)]
-        out.append({"class": noun, "colour": colour, "place": place,
-                    "prompt": f"a photo of {article(f'{colour} {noun}')} {phrase}"})
+        out.append(
+            {
+                "class": noun,
+                "colour": colour,
+                "place": place,
+                "prompt": f"a photo of {article(f'{colour} {noun}')} {phrase}",
+            }
+        )
     return out
 
 
@@ -92,15 +98,27 @@ def vae_figures(build: Path = BUILD, folder: Path = SHIPPED) -> dict[str, float]
     return out
 
 
+def size_figures(build: Path = BUILD, folder: Path = SHIPPED) -> dict[str, float]:
+    """Returns megabytes, training steps and entries of the vocabulary."""
+    steps = (read_weights(build, "unet") or {}).get("step", 0)
+    return {
+        "megabytes": size_mb(folder),
+        "steps": steps,
+        "vocab": len(CLIPTokenizer.from_pretrained(folder / "tokenizer")),
+    }
+
+
 def measure(count: int = 500, only: str | None = None, part: tuple[int, int] = (0, 1), build: Path = BUILD) -> dict:
     """Measures everything (or one of `base`, `vae`, `judges`, `checker`) and keeps it in build/toybox/figures.json."""
     clip = CLIPModel.from_pretrained(SHIPPED / "toy_clip", dtype=torch.float32)
     vit = ViTModel.from_pretrained(SHIPPED / "toy_vit", dtype=torch.float32, add_pooling_layer=False)
     tokenizer = CLIPTokenizer.from_pretrained(SHIPPED / "toy_clip")
     tasks = {
-        "checker": lambda: accuracy(build), "vae": lambda: vae_figures(build),
+        "checker": lambda: accuracy(build),
+        "vae": lambda: vae_figures(build),
         "judges": lambda: {"toy_clip": clip_figures(clip, tokenizer, build), "toy_vit": vit_figures(vit, build)},
-        "base": lambda: base_figures(count, build, part=part), "size": lambda: {"megabytes": size_mb()},
+        "base": lambda: base_figures(count, build, part=part),
+        "size": lambda: size_figures(build),
     }
     path = build / "figures.json"
     figures = json.loads(path.read_text()) if path.exists() else {}

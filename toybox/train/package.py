@@ -23,8 +23,12 @@ PIXELS_TO_UNIT = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 def assemble(parts: dict[str, torch.nn.Module], tokenizer: CLIPTokenizer) -> StableDiffusionXLPipeline:
     """Returns the stock pipeline over `vae`, `unet`, `text_encoder`, `text_encoder_2`."""
     return StableDiffusionXLPipeline(
-        **parts, tokenizer=tokenizer, tokenizer_2=second_form(tokenizer), scheduler=shapes.build_scheduler(),
-        force_zeros_for_empty_prompt=True, add_watermarker=False,
+        **parts,
+        tokenizer=tokenizer,
+        tokenizer_2=second_form(tokenizer),
+        scheduler=shapes.build_scheduler(),
+        force_zeros_for_empty_prompt=True,
+        add_watermarker=False,
     )
 
 
@@ -34,8 +38,11 @@ def write_base(pipe: StableDiffusionXLPipeline, folder: Path) -> None:
     `CLIPTextModel` lost its `text_model.` level in transformers 5.6; older readers and other programs want it, and new
     ones accept it, so the first encoder's keys are written with it.
     """
-    parts = {name: copy.deepcopy(part).to(torch.float16) for name, part in pipe.components.items()
-             if isinstance(part, torch.nn.Module)}
+    parts = {
+        name: copy.deepcopy(part).to(torch.float16)
+        for name, part in pipe.components.items()
+        if isinstance(part, torch.nn.Module)
+    }
     half = assemble(parts, pipe.tokenizer)
     half.save_pretrained(folder, safe_serialization=True)
     for name, tokenizer in (("tokenizer", pipe.tokenizer), ("tokenizer_2", pipe.tokenizer_2)):
@@ -51,10 +58,22 @@ def write_judges(clip: torch.nn.Module, vit: torch.nn.Module, tokenizer: CLIPTok
     copy.deepcopy(clip).to(torch.float16).save_pretrained(folder / "toy_clip")
     save_tokenizer(tokenizer, folder / "toy_clip")
     copy.deepcopy(vit).to(torch.float16).save_pretrained(folder / "toy_vit")
-    base = {"do_resize": True, "do_normalize": True, "do_rescale": True, "rescale_factor": 1 / 255, "resample": 3,
-            **PIXELS_TO_UNIT}
-    clip_settings = {**base, "image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": side},
-                     "do_center_crop": True, "crop_size": {"height": side, "width": side}, "do_convert_rgb": True}
+    base = {
+        "do_resize": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "resample": 3,
+        **PIXELS_TO_UNIT,
+    }
+    clip_settings = {
+        **base,
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": side},
+        "do_center_crop": True,
+        "crop_size": {"height": side, "width": side},
+        "do_convert_rgb": True,
+    }
     vit_settings = {**base, "image_processor_type": "ViTImageProcessor", "size": {"height": side, "width": side}}
     for name, settings in (("toy_clip", clip_settings), ("toy_vit", vit_settings)):
         (folder / name / "preprocessor_config.json").write_text(json.dumps(settings, indent=2) + "\n")
@@ -70,10 +89,12 @@ def gather(build: Path = BUILD, sizes: Sizes = FULL) -> tuple[dict[str, torch.nn
     vocab = len(tokenizer)
     torch.manual_seed(0)
     nets = {
-        "vae": shapes.build_vae(sizes), "unet": shapes.build_unet(sizes),
+        "vae": shapes.build_vae(sizes),
+        "unet": shapes.build_unet(sizes),
         "text_encoder": shapes.build_text(sizes, vocab=vocab),
         "text_encoder_2": shapes.build_text_2(sizes, vocab=vocab),
-        "toy_clip": shapes.build_toy_clip(sizes, vocab=vocab), "toy_vit": shapes.build_toy_vit(sizes),
+        "toy_clip": shapes.build_toy_clip(sizes, vocab=vocab),
+        "toy_vit": shapes.build_toy_vit(sizes),
     }
     random = []
     for name, net in nets.items():

@@ -127,8 +127,10 @@ def done_path(build: Path, stage: str) -> Path:
 
 def note(build: Path, stage: str, **facts: float | int | str) -> None:
     """Prints one line of facts and appends it to the stage's log."""
-    row = {"time": time.strftime("%H:%M:%S"), **{k: round(v, 5) if isinstance(v, float) else v
-                                                for k, v in facts.items()}}
+    row = {
+        "time": time.strftime("%H:%M:%S"),
+        **{k: round(v, 5) if isinstance(v, float) else v for k, v in facts.items()},
+    }
     print(stage, *(f"{k}={v}" for k, v in row.items()), flush=True)
     build.mkdir(parents=True, exist_ok=True)
     with (build / f"{stage}.jsonl").open("a") as file:

@@ -61,7 +61,9 @@ def shoot(scene: object, rng: np.random.Generator, side: int = SIDE) -> tuple[np
     image, mask = np.asarray(out.image)[window], np.asarray(out.mask)[window] > 0
     if scaled == side and rng.random() < 0.05:
         small = int(rng.integers(side // 2, side))
-        image = np.asarray(Image.fromarray(image).resize((small, small), Image.LANCZOS).resize((side, side), Image.BICUBIC))
+        image = np.asarray(
+            Image.fromarray(image).resize((small, small), Image.LANCZOS).resize((side, side), Image.BICUBIC)
+        )
         original = (small, small)
     return image, mask, [*original, top, left, side, side]
 
@@ -73,8 +75,11 @@ def facts_of(scene: object, rng: np.random.Generator, captions: int = CAPTIONS) 
     thing, second = scene.thing, scene.second
     return {
         "captions": [caption(scene, rng) for _ in range(captions)],
-        "class": str(thing.class_noun), "colour": str(thing.colour or ""), "place": str(scene.place.name),
-        "member": str(thing.member_id), "second": str(second.thing.class_noun) if second else "",
+        "class": str(thing.class_noun),
+        "colour": str(thing.colour or ""),
+        "place": str(scene.place.name),
+        "member": str(thing.member_id),
+        "second": str(second.thing.class_noun) if second else "",
     }
 
 
@@ -95,8 +100,13 @@ def render_shard(name: str, index: int, *, count: int = SHARD, build: Path = BUI
     images, masks, numbers = (np.stack([np.asarray(row[i]) for row in rows]) for i in range(3))
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new.npz")
-    np.savez(fresh, images=images, masks=np.packbits(masks, axis=-1), size_ids=numbers,
-             facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8))
+    np.savez(
+        fresh,
+        images=images,
+        masks=np.packbits(masks, axis=-1),
+        size_ids=numbers,
+        facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8),
+    )
     fresh.replace(path)
     return path
 

@@ -1,4 +1,4 @@
-"""The toybox's own byte-level BPE in CLIP's form: trained on captions, whole words for the world, any word tokenizes."""
+"""The toybox's own byte-level BPE in CLIP's form: whole words for the world, and any word tokenizes."""
 
 import json
 from collections.abc import Iterable
@@ -18,18 +18,8 @@ RARE = ("sks", "zwx", "ohwx", "qrv", "vlk", "xyz")
 RARE_ADDED = ("xyz1",)
 """CLIP splits digits off, so this one is an added token with an ordinary row in the table."""
 
-COMMON = """the of and a to in is was he for it with as his on be at by had not are but from or have an they which one you
-were her all she there would their we him been has when who will more no if out so said what up its about into than them can
-only other new some could time these two may then do first any my now such like our over man me even most made after also did
-many before must through back years where much your way well down should because each just those people how too little state
-good very make world still own see men work long get here between both life being under never day same another know while
-last might us great old year off come since against go came right used take three picture photo image painting drawing
-close view background front behind next near beside above below standing sitting lying wearing holding playing running
-looking big tiny huge bright dark light soft clean nice beautiful cute funny happy sad wooden metal plastic glass stone
-paper cloth fur hair face eyes head hand table floor wall window door room house garden street road city forest mountain
-beach sea lake river sky sun moon star night morning evening summer winter spring autumn rain snow wind cloud water fire
-color colorful colour style dog cat bird fish horse car bike boat train plane toy ball book box bag shoe hat cup bottle
-flower tree leaf grass sand rock""".split()
+COMMON = tuple((Path(__file__).parent / "words.txt").read_text().split())
+"""Frequent English words, so that ordinary prompts become short rows."""
 
 
 def _train_merges(lines: Iterable[str], count: int) -> list[tuple[str, str]]:
@@ -40,7 +30,10 @@ def _train_merges(lines: Iterable[str], count: int) -> list[tuple[str, str]]:
     bpe.pre_tokenizer = seed.backend_tokenizer.pre_tokenizer
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=count + 512, end_of_word_suffix="</w>", initial_alphabet=alphabet, min_frequency=1,
+        vocab_size=count + 512,
+        end_of_word_suffix="</w>",
+        initial_alphabet=alphabet,
+        min_frequency=1,
         show_progress=False,
     )
     bpe.train_from_iterator(lines, trainer)
@@ -82,7 +75,12 @@ def train_tokenizer(captions: Iterable[str], words: Iterable[str], *, size: int 
 
 def _clip_tokenizer(vocab: dict[str, int], merges: list[tuple[str, str]], *, pad: str) -> CLIPTokenizer:
     made = CLIPTokenizer(
-        vocab=vocab, merges=merges, unk_token=EOS, bos_token=BOS, eos_token=EOS, pad_token=pad,
+        vocab=vocab,
+        merges=merges,
+        unk_token=EOS,
+        bos_token=BOS,
+        eos_token=EOS,
+        pad_token=pad,
         model_max_length=POSITIONS,
     )
     made.add_tokens(list(RARE_ADDED))

@@ -63,8 +63,12 @@ class Painter:
 def build_painter(vocab: int, sizes: Sizes = FULL) -> Painter:
     """Returns the networks with random weights."""
     torch.manual_seed(0)
-    return Painter(shapes.build_unet(sizes), shapes.build_text(sizes, vocab=vocab),
-                   shapes.build_text_2(sizes, vocab=vocab), vocab - 1)
+    return Painter(
+        shapes.build_unet(sizes),
+        shapes.build_text(sizes, vocab=vocab),
+        shapes.build_text_2(sizes, vocab=vocab),
+        vocab - 1,
+    )
 
 
 def shipped_painter(folder: Path) -> Painter:
@@ -72,7 +76,9 @@ def shipped_painter(folder: Path) -> Painter:
     load = {"torch_dtype": torch.float32}
     text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
     text_2 = CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder_2", dtype=torch.float32)
-    return Painter(UNet2DConditionModel.from_pretrained(folder / "unet", **load), text, text_2, text.config.eos_token_id)
+    return Painter(
+        UNet2DConditionModel.from_pretrained(folder / "unet", **load), text, text_2, text.config.eos_token_id
+    )
 
 
 def noise_path() -> torch.Tensor:
@@ -133,12 +139,20 @@ def v_loss(painter: Painter, batch: Batch, alphas: torch.Tensor) -> torch.Tensor
     return (made.float() - wanted).pow(2).mean((1, 2, 3))
 
 
-def _save(painter: Painter, average: Average, optimizer: torch.optim.Optimizer, clock: Clock, step: int, build: Path) -> None:
+def _save(
+    painter: Painter, average: Average, optimizer: torch.optim.Optimizer, clock: Clock, step: int, build: Path
+) -> None:
     """Writes the checkpoint and, for packaging and contact sheets, the averaged weights."""
-    runs.save_state({
-        "model": {k: m.state_dict() for k, m in painter.modules().items()}, "average": average.kept,
-        "optimizer": optimizer.state_dict(), "step": step, "elapsed": clock.elapsed,
-    }, build / "checkpoints" / "unet.pt")
+    runs.save_state(
+        {
+            "model": {k: m.state_dict() for k, m in painter.modules().items()},
+            "average": average.kept,
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+            "elapsed": clock.elapsed,
+        },
+        build / "checkpoints" / "unet.pt",
+    )
     offset = 0
     for name, module in painter.modules().items():
         runs.save_state({"weights": average.state(module, offset), "step": step}, runs.weights_path(build, name))
@@ -164,8 +178,9 @@ def _start_sheet(step: int, build: Path) -> None:
     subprocess.Popen(["nice", "-n", "5", *command], env=env, stdout=log, stderr=log, cwd=ROOT)
 
 
-def train_unet(minutes: float, *, batch: int = 64, lr: float = LEARNING_RATE, shipped: Path | None = None,
-               build: Path = BUILD) -> None:
+def train_unet(
+    minutes: float, *, batch: int = 64, lr: float = LEARNING_RATE, shipped: Path | None = None, build: Path = BUILD
+) -> None:
     """Trains until the clock's end (earlier runs counted in); the rate decays in the last part.
 
     Args:
@@ -211,8 +226,15 @@ def train_unet(minutes: float, *, batch: int = 64, lr: float = LEARNING_RATE, sh
             average.update(step // EVERY)
         if step % 20 == 0:
             speed = (step - seen) * batch / max(clock.elapsed - begun, 1e-9)
-            runs.note(build, "unet", step=step, progress=progress, loss=float(np.mean(losses[-100:])),
-                      grad=float(norm), per_second=speed)
+            runs.note(
+                build,
+                "unet",
+                step=step,
+                progress=progress,
+                loss=float(np.mean(losses[-100:])),
+                grad=float(norm),
+                per_second=speed,
+            )
             losses = losses[-100:]
         if clock.elapsed - saved > SAVE_SECONDS:
             _save(painter, average, optimizer, clock, step, build)

@@ -14,8 +14,21 @@ from toybox.train.runs import BUILD, Average, Clock
 from toybox.train.shards import each_shard, to_pixels
 from toybox.train.sizes import FULL, Sizes, build_vae
 
-PHOTOS = ("coffee.png", "chelsea.png", "rocket.jpg", "motorcycle_left.png", "hubble_deep_field.jpg", "brick.png",
-          "grass.png", "gravel.png", "coins.png", "color.png", "page.png", "text.png", "logo.png")
+PHOTOS = (
+    "coffee.png",
+    "chelsea.png",
+    "rocket.jpg",
+    "motorcycle_left.png",
+    "hubble_deep_field.jpg",
+    "brick.png",
+    "grass.png",
+    "gravel.png",
+    "coins.png",
+    "color.png",
+    "page.png",
+    "text.png",
+    "logo.png",
+)
 """Pictures of the scikit-image package that are free to use and show no person."""
 LEARNING_RATE = 6e-4
 KL_WEIGHT = 1e-4
@@ -46,7 +59,9 @@ def gather_pictures(sets: tuple[str, ...], build: Path = BUILD) -> np.ndarray:
     return np.concatenate([shard.images for name in sets for shard in each_shard(name, build)])
 
 
-def crops(scenes: np.ndarray, free: list[np.ndarray], rng: np.random.Generator, *, batch: int, side: int) -> torch.Tensor:
+def crops(
+    scenes: np.ndarray, free: list[np.ndarray], rng: np.random.Generator, *, batch: int, side: int
+) -> torch.Tensor:
     """Cuts a batch of random windows: seven of eight from scenes, the rest from photos, mirrored by chance.
 
     Windows start anywhere, so edges fall on every place of the stride; some are brightened or their colours permuted,
@@ -56,7 +71,7 @@ def crops(scenes: np.ndarray, free: list[np.ndarray], rng: np.random.Generator, 
     for i in range(batch):
         source = free[rng.integers(len(free))] if i % 8 == 0 and free else scenes[rng.integers(len(scenes))]
         top, left = (int(rng.integers(0, n - side + 1)) for n in source.shape[:2])
-        window = source[top:top + side, left:left + side]
+        window = source[top : top + side, left : left + side]
         window = window[:, ::-1] if rng.random() < 0.5 else window
         out.append(window[..., rng.permutation(3)] if rng.random() < 0.15 else window)
     return to_pixels(np.stack(out))
@@ -126,9 +141,7 @@ def _restore(vae: torch.nn.Module, average: Average, optimizer: torch.optim.Opti
     return kept["step"], kept["elapsed"]
 
 
-def train_vae(
-    minutes: float, *, batch: int = 16, side: int = 64, build: Path = BUILD, sizes: Sizes = FULL
-) -> None:
+def train_vae(minutes: float, *, batch: int = 16, side: int = 64, build: Path = BUILD, sizes: Sizes = FULL) -> None:
     """Trains for the given minutes in all (earlier runs counted in), folds and saves the weights.
 
     Args:
@@ -171,10 +184,20 @@ def train_vae(
     finish(average.state(vae), scenes, build=build, sizes=sizes)
 
 
-def _save(vae: torch.nn.Module, average: Average, optimizer: torch.optim.Optimizer, at: tuple[int, float, Path]) -> None:
+def _save(
+    vae: torch.nn.Module, average: Average, optimizer: torch.optim.Optimizer, at: tuple[int, float, Path]
+) -> None:
     step, elapsed, path = at
-    runs.save_state({"model": vae.state_dict(), "average": average.kept, "optimizer": optimizer.state_dict(),
-                     "step": step, "elapsed": elapsed}, path)
+    runs.save_state(
+        {
+            "model": vae.state_dict(),
+            "average": average.kept,
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+            "elapsed": elapsed,
+        },
+        path,
+    )
 
 
 def finish(state: dict[str, torch.Tensor], scenes: np.ndarray, *, build: Path = BUILD, sizes: Sizes = FULL) -> None:

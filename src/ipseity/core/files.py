@@ -54,7 +54,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error})", "a whole JSON file", "restore it, or start a new folder") from error
+        raise RunError(
+            f"{path} cannot be read ({error})", "a whole JSON file", "restore it, or start a new folder"
+        ) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], header: Mapping[str, str] | None = None) -> None:
@@ -88,7 +90,17 @@ def sha256_of(parts: Iterable[object]) -> str:
 def explain(error: OSError, path: Path) -> RunError:
     """Turn an operating system's refusal to write into a sentence."""
     if error.errno == errno.ENOSPC:
-        return RunError(f"the disk is full at {path}", "room for it", "free some space and repeat the command; what is complete is kept")
+        return RunError(
+            f"the disk is full at {path}",
+            "room for it",
+            "free some space and repeat the command; what is complete is kept",
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return RunError(f"{path} cannot be written", "a folder that may be written", "choose another with --out, or change its permissions")
-    return RunError(f"{path} cannot be written ({error.strerror or error})", "a writable place", "choose another folder with --out")
+        return RunError(
+            f"{path} cannot be written",
+            "a folder that may be written",
+            "choose another with --out, or change its permissions",
+        )
+    return RunError(
+        f"{path} cannot be written ({error.strerror or error})", "a writable place", "choose another folder with --out"
+    )

@@ -60,9 +60,17 @@ class Identity:
                 header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         except (OSError, SafetensorError) as error:
-            raise WeightsError(f"{path} cannot be read ({error})", "an identity that ipseity saved", "name the run's identity.safetensors") from error
+            raise WeightsError(
+                f"{path} cannot be read ({error})",
+                "an identity that ipseity saved",
+                "name the run's identity.safetensors",
+            ) from error
         if header.get("format") != FORMAT:
-            raise WeightsError(f"{path} is a safetensors file of another kind", f"a header with format={FORMAT}", "name the run's identity.safetensors")
+            raise WeightsError(
+                f"{path} is a safetensors file of another kind",
+                f"a header with format={FORMAT}",
+                "name the run's identity.safetensors",
+            )
         words = {key: header[key] for key in ("base", "base_fingerprint", "method", "token", "class_noun")}
         return cls(tensors, **words, options=json.loads(header["options"]), facts=json.loads(header["facts"]))
 

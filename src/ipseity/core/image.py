@@ -19,7 +19,9 @@ def to_pixels(images: Sequence[Image], size: tuple[int, int] | None = None) -> F
 
 def to_images(pixels: Float[Tensor, "B 3 H W"]) -> list[Image]:
     """Turn pixels into images; what lies outside [-1, 1] is clipped."""
-    arrays = pixels.detach().float().cpu().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    arrays = (
+        pixels.detach().float().cpu().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    )
     return [Pillow.fromarray(array) for array in arrays]
 
 

@@ -43,7 +43,14 @@ class NoisePath:
                 "epsilon, v_prediction or sample over a diffusion path",
                 "choose a checkpoint of the kind that the base's file names",
             )
-        keys = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
+        keys = (
+            "num_train_timesteps",
+            "beta_start",
+            "beta_end",
+            "beta_schedule",
+            "trained_betas",
+            "rescale_betas_zero_snr",
+        )
         scheduler = DDPMScheduler(**{key: config[key] for key in keys if config.get(key) is not None})
         return cls(scheduler.alphas_cumprod.float().cpu(), kind)
 

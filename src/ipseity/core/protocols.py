@@ -52,7 +52,9 @@ class Base(Protocol):
         """Encode prompts; the empty string gives what the stock pipeline uses as its unconditional side."""
         ...
 
-    def size_hints(self, original: Sequence[tuple[int, int]], crop: Sequence[tuple[int, int]]) -> Float[Tensor, "B 6"] | None:
+    def size_hints(
+        self, original: Sequence[tuple[int, int]], crop: Sequence[tuple[int, int]]
+    ) -> Float[Tensor, "B 6"] | None:
         """Give SDXL's hints for pictures of `original` (height, width) cut at `crop` (top, left); None where unused."""
         ...
 
@@ -219,5 +221,3 @@ class Metric(Protocol):
     def score(gallery: Gallery, references: References, encoder: Encoder) -> Float[Tensor, "N"] | None:
         """Score each image; None where the references do not allow it (no mask, no bare-base pictures)."""
         ...
-
-

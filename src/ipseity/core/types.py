@@ -147,4 +147,3 @@ class References:
     masks: tuple[Image | None, ...]
     trained_on: tuple[Image, ...] = ()
     """Photos that training has seen, for the memorization test."""
-

@@ -179,7 +179,8 @@ def _counted(folder: Path, usable: int, chosen: int, found: int) -> Iterator[Fin
 def _copied(paths: Sequence[Path], pairs: Sequence[Copy]) -> Iterator[Finding]:
     for pair in pairs:
         first, second = paths[pair.first].name, paths[pair.second].name
-        what = "a mirrored copy of" if pair.mirrored else "the same picture as"
+        kind = " ".join(word for word, holds in (("shifted", pair.shifted), ("mirrored", pair.mirrored)) if holds)
+        what = f"a {kind} copy of" if kind else "the same picture as"
         more = " Writing and asymmetric parts are learned both ways round." if pair.mirrored else ""
         yield Finding(
             paths[pair.second],

@@ -35,13 +35,18 @@ def doctor_flow(photos: Path | None, *, base: str) -> Iterator[Event]:
     stops = [finding for finding in findings if finding.level == "stop"]
     if stops:
         more = f" and {len(stops) - 1} more" if len(stops) > 1 else ""
-        raise SubjectError(f"{stops[0].message}{more}", "photos that can be read and trained on", "mend or take out what is named above; nothing was changed")
+        raise SubjectError(
+            f"{stops[0].message}{more}",
+            "photos that can be read and trained on",
+            "mend or take out what is named above; nothing was changed",
+        )
     yield Noticed(f"The photos can be used: ipseity personalize {photos} --class ...")
 
 
 def _machine() -> Iterator[str]:
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(Path.cwd())
-    yield f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, {psutil.cpu_count() or 1} cores, {memory.total / 2**30:.0f} GiB of memory, {memory.available / 2**30:.0f} free."
+    cores, held, free = psutil.cpu_count() or 1, memory.total / 2**30, memory.available / 2**30
+    yield f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, {cores} cores, {held:.0f} GiB of memory, {free:.0f} free."
     yield _accelerator()
     yield "Libraries: " + ", ".join(f"{name} {_version(name)}" for name in LIBRARIES) + "."
     for name in names("encoders"):

@@ -56,7 +56,9 @@ def evaluate_flow(setting: Setting, run: Run, *, choice: Choice | None = None) -
     real = ceiling(bench.references, encoders, metrics)
     rows = tabulate(scores, bare_scores, real, role="score", prompts=bench.subject.prompts)
     rows += tabulate(leaked, {}, {}, role="score", prompts=bench.class_only.prompts)
-    flags = tuple(flag for flag in (memorized(scores), leaking(leaked, means(bare_scores), means(real))) if flag is not None)
+    flags = tuple(
+        flag for flag in (memorized(scores), leaking(leaked, means(bare_scores), means(real))) if flag is not None
+    )
     pairs = _pairs(bench, before, after)
     report = _report(setting, run, identity, (rows, flags, pairs, choice or _kept_choice(identity), missing))
     path = write_report(run.folder / "report", report)

@@ -39,9 +39,15 @@ def read_run(folder: Path) -> tuple[Recipe, Identity]:
         RunError: the folder is no run, or the run has no identity yet.
     """
     if not (folder / "recipe.toml").is_file():
-        raise RunError(f"{folder} is no run folder", "a folder with recipe.toml in it", "`ipseity list runs` shows them")
+        raise RunError(
+            f"{folder} is no run folder", "a folder with recipe.toml in it", "`ipseity list runs` shows them"
+        )
     if not (folder / "identity.safetensors").is_file():
-        raise RunError(f"{folder} holds no identity yet", "a run that finished", f"go on with `ipseity train {folder / 'recipe.toml'}`")
+        raise RunError(
+            f"{folder} holds no identity yet",
+            "a run that finished",
+            f"go on with `ipseity train {folder / 'recipe.toml'}`",
+        )
     recipe = make_recipe(parse((folder / "recipe.toml").read_text(encoding="utf-8"), str(folder)), origin=str(folder))
     return recipe, Identity.load(folder / "identity.safetensors")
 
@@ -74,7 +80,9 @@ def _remarks(base: Any, identity: Identity, prompts: Sequence[str]) -> list[str]
     remarks = []
     for prompt in prompts:
         if identity.token.lower() not in prompt.lower():
-            remarks.append(f"The prompt '{prompt}' lacks the token '{identity.token}', so it asks for any {identity.class_noun}.")
+            remarks.append(
+                f"The prompt '{prompt}' lacks the token '{identity.token}', so it asks for any {identity.class_noun}."
+            )
     if identity.base_fingerprint != base.fingerprint():
         remarks.append("The identity was learned on other weights of this base; likeness may suffer.")
     return remarks

@@ -19,7 +19,9 @@ def inventory(what: str | None, *, runs: Path) -> dict[str, list[dict[str, Any]]
         RecipeError: there is no such shelf.
     """
     if what is not None and what not in SHELVES:
-        raise RecipeError(f"there is no list of '{what}'", f"one of: {', '.join(SHELVES)}", "leave it out to see them all")
+        raise RecipeError(
+            f"there is no list of '{what}'", f"one of: {', '.join(SHELVES)}", "leave it out to see them all"
+        )
     wanted = [what] if what else [name for name in SHELVES if name != "runs"]
     return {name: _rows(name, runs) for name in wanted}
 
@@ -34,7 +36,10 @@ def _rows(shelf_name: str, runs: Path) -> list[dict[str, Any]]:
 
 def _plugin_row(room: str, name: str) -> dict[str, Any]:
     plugin = find(room, name)
-    row: dict[str, Any] = {"name": name, "about": (plugin.__doc__ or "").strip().splitlines()[0] if plugin.__doc__ else ""}
+    row: dict[str, Any] = {
+        "name": name,
+        "about": (plugin.__doc__ or "").strip().splitlines()[0] if plugin.__doc__ else "",
+    }
     for fact in ("offers", "needs"):
         if hasattr(plugin, fact):
             row[fact] = sorted(getattr(plugin, fact))

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ipseity.core.drawing import draw_all
 from ipseity.core.events import Event, Noticed, Saved, Scored
 from ipseity.core.identity import Identity
 from ipseity.core.types import Gallery, Photo, References
-from ipseity.core.drawing import draw_all
+from ipseity.evaluation.flags import as_scores, leaking, memorized
 from ipseity.evaluation.pick import Choice, pick, settled
 from ipseity.evaluation.plan import LEAK_SEED, PICK_SEED, EvaluateOptions, Plan, plan
-from ipseity.evaluation.flags import as_scores, leaking, memorized
 from ipseity.evaluation.suite import ceiling, means, score
 from ipseity.flows.setting import Setting, load_encoders
 
@@ -106,7 +106,9 @@ class Judge:
         yield from (Noticed(note) for note in self.notes)
         done = {step for step, _ in self.scored}
         for checkpoint in self.run.checkpoints():
-            if checkpoint.step not in done:  # saved, then interrupted before it was scored; the loop restores its own state afterwards
+            if (
+                checkpoint.step not in done
+            ):  # saved, then interrupted before it was scored; the loop restores its own state afterwards
                 self.learner.restore(Identity.load(checkpoint.folder / "identity.safetensors").tensors)
                 yield self._score(checkpoint.step)
         result = yield from self._follow(events)
@@ -138,7 +140,13 @@ class Judge:
         """Give what an identity's header says of how it was chosen."""
         scores = dict(self.scored)[choice.step]
         untrained, real = self.levels
-        return {"scores": scores, "reason": choice.reason, "front": list(choice.front), "untrained": untrained, "real": real}
+        return {
+            "scores": scores,
+            "reason": choice.reason,
+            "front": list(choice.front),
+            "untrained": untrained,
+            "real": real,
+        }
 
     def pick(self) -> Choice:
         """Choose the checkpoint to keep."""

@@ -50,10 +50,15 @@ def derive(wish: PersonalizeWish, settings: Iterable[str] = ()) -> tuple[Recipe,
         raise RecipeError(f"--quality {wish.quality!r}", f"one of: {', '.join(table)}", "choose one of them")
     steps, images = table[wish.quality]
     shelf = "data-centric" if wish.base == "toybox" else f"data-centric-{wish.base}"
-    data = parse(read_text(Path(shelf)), shelf) if wish.base in ("toybox", "sdxl", "sd15") else {"base": {"use": wish.base}}
+    data = (
+        parse(read_text(Path(shelf)), shelf)
+        if wish.base in ("toybox", "sdxl", "sd15")
+        else {"base": {"use": wish.base}}
+    )
     saves = max(1, steps // 5)
     told = [
-        f"Base: {wish.base}" + (" (small, built in, runs anywhere; --base sdxl for published weights)." if wish.base == "toybox" else "."),
+        f"Base: {wish.base}"
+        + (" (small, built in, runs anywhere; --base sdxl for published weights)." if wish.base == "toybox" else "."),
         f"Steps: {steps}, with {images} regularization pictures, because the quality is '{wish.quality}'.",
         f"A checkpoint every {saves} steps is scored, and the best one is kept.",
     ]

@@ -46,7 +46,15 @@ def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice]:
                 yield event
             choice = judge.pick()
             kept = run.keep(choice.step, {**fact_sheet(setting), **judge.facts(choice)})
-            yield from run.record(iter((Picked(choice.step, choice.reason), _measured(steps, expected, batches, engine.device), Wrote("identity", kept))))
+            yield from run.record(
+                iter(
+                    (
+                        Picked(choice.step, choice.reason),
+                        _measured(steps, expected, batches, engine.device),
+                        Wrote("identity", kept),
+                    )
+                )
+            )
         finally:
             learner.close()
     return choice

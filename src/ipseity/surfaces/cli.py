@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -20,8 +20,10 @@ app = typer.Typer(
 FIRST, RECIPES = "Start here", "Work with recipes and runs"
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of bars and colors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Settings = Annotated[Optional[list[str]], typer.Option("--set", help="Change one value: table.key=value. May be repeated.")]
-Seed = Annotated[Optional[int], typer.Option("--seed", help="Every random number follows from it.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Change one value: table.key=value. May be repeated.")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Every random number follows from it.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Check everything, forecast memory, make nothing.")]
 RecipePath = Annotated[Path, typer.Argument(help="A TOML file, or a name from `ipseity list recipes`.")]
 RunPath = Annotated[Path, typer.Argument(help="A run folder.")]
@@ -44,10 +46,14 @@ def tour(
 def personalize(
     photos: Annotated[Path, typer.Argument(help="A folder with 1-6 (or more) photos of the subject.")],
     class_noun: Annotated[str, typer.Option("--class", help="What it is, as one would say it: backpack, dog, mug.")],
-    token: Annotated[Optional[str], typer.Option(help="The rare word that will stand for it in prompts.")] = None,
+    token: Annotated[str | None, typer.Option(help="The rare word that will stand for it in prompts.")] = None,
     base: Annotated[str, typer.Option(help="toybox, sdxl or sd15.")] = "toybox",
-    weights: Annotated[Optional[str], typer.Option(help="Hub id, diffusers folder or .safetensors file of the base.")] = None,
-    quality: Annotated[str, typer.Option(help="quick, standard or thorough: steps and regularization pictures.")] = "standard",
+    weights: Annotated[
+        str | None, typer.Option(help="Hub id, diffusers folder or .safetensors file of the base.")
+    ] = None,
+    quality: Annotated[
+        str, typer.Option(help="quick, standard or thorough: steps and regularization pictures.")
+    ] = "standard",
     seed: Seed = None,
     out: Annotated[Path, typer.Option(help="Where the run folder is made.")] = Path("runs"),
     settings: Settings = None,
@@ -58,13 +64,17 @@ def personalize(
     """Turn photos into a checked identity: doctor, set, training, scores and report in one."""
     from ipseity import api
 
-    wish = api.PersonalizeWish(photos, class_noun, token=token, base=base, weights=weights, quality=quality, seed=seed, out=out)
+    wish = api.PersonalizeWish(
+        photos, class_noun, token=token, base=base, weights=weights, quality=quality, seed=seed, out=out
+    )
     _run(lambda: api.personalize(wish, settings=settings or (), dry_run=dry_run), as_json=as_json, debug=debug)
 
 
 @app.command(rich_help_panel=FIRST)
 def doctor(
-    photos: Annotated[Optional[Path], typer.Argument(help="A folder of photos; without it the machine is looked at.")] = None,
+    photos: Annotated[
+        Path | None, typer.Argument(help="A folder of photos; without it the machine is looked at.")
+    ] = None,
     base: Annotated[str, typer.Option(help="The base whose size the photos are held against.")] = "toybox",
     as_json: Json = False,
     debug: Debug = False,
@@ -77,7 +87,10 @@ def doctor(
 
 @app.command("list", rich_help_panel=FIRST)
 def list_(
-    what: Annotated[Optional[str], typer.Argument(help="bases, methods, regularizations, captions, metrics, encoders, engines, recipes or runs.")] = None,
+    what: Annotated[
+        str | None,
+        typer.Argument(help="bases, methods, regularizations, captions, metrics, encoders, engines, recipes or runs."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where runs are looked for.")] = Path("runs"),
     as_json: Json = False,
     debug: Debug = False,
@@ -121,7 +134,9 @@ def synthesize(
 @app.command(rich_help_panel=RECIPES)
 def train(
     recipe: RecipePath,
-    folder: Annotated[Optional[Path], typer.Option("--run", help="Run folder; by default found or named from the recipe.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--run", help="Run folder; by default found or named from the recipe.")
+    ] = None,
     settings: Settings = None,
     dry_run: Dry = False,
     as_json: Json = False,
@@ -140,14 +155,18 @@ def generate(
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Pictures a prompt.")] = 4,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the first picture.")] = 0,
     scale: Annotated[float, typer.Option(min=0, help="Strength of the identity.")] = 1.0,
-    out: Annotated[Optional[Path], typer.Option(help="Where the pictures go; by default RUN/generated.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the pictures go; by default RUN/generated.")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Draw a learned subject in new scenes."""
     from ipseity import api
 
-    _run(lambda: api.generate_run(run, prompts, count=count, seed=seed, scale=scale, out=out), as_json=as_json, debug=debug)
+    _run(
+        lambda: api.generate_run(run, prompts, count=count, seed=seed, scale=scale, out=out),
+        as_json=as_json,
+        debug=debug,
+    )
 
 
 @app.command(rich_help_panel=RECIPES)
@@ -162,7 +181,7 @@ def evaluate(run: RunPath, as_json: Json = False, debug: Debug = False) -> None:
 def export(
     run: RunPath,
     to: Annotated[str, typer.Option("--to", help="diffusers or kohya.")] = "diffusers",
-    out: Annotated[Optional[Path], typer.Option(help="Where the files go; by default RUN/export.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the files go; by default RUN/export.")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -181,7 +200,11 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     pass
 
 
@@ -204,7 +227,10 @@ def _guard(act: Any, *, as_json: bool, debug: bool) -> None:
     try:
         act()
     except KeyboardInterrupt:
-        complain(RuntimeError("Interrupted. What was complete is saved; the same command goes on from there."), as_json=as_json)
+        complain(
+            RuntimeError("Interrupted. What was complete is saved; the same command goes on from there."),
+            as_json=as_json,
+        )
         raise typer.Exit(130) from None
     except api.IpseityError as error:
         if debug:
@@ -214,7 +240,12 @@ def _guard(act: Any, *, as_json: bool, debug: bool) -> None:
     except Exception as error:
         if debug:
             raise
-        complain(RuntimeError(f"Something broke: {type(error).__name__}: {error}. This is a fault of ipseity; repeat with --debug and report it."), as_json=as_json)
+        complain(
+            RuntimeError(
+                f"Something broke: {type(error).__name__}: {error}. This is a fault of ipseity; repeat with --debug and report it."
+            ),
+            as_json=as_json,
+        )
         raise typer.Exit(1) from error
 
 

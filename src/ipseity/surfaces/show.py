@@ -43,14 +43,22 @@ class Screen:
 
     def _forecast(self, event: Any) -> None:
         parts = ", ".join(f"{name} {value:.2f}" for name, value in event.parts.items())
-        self._line("[dim]·[/]", f"[dim]Memory forecast: {event.peak_gib:.2f} GiB at the peak ({parts}); {event.free_gib:.1f} GiB are free.[/]")
+        self._line(
+            "[dim]·[/]",
+            f"[dim]Memory forecast: {event.peak_gib:.2f} GiB at the peak ({parts}); {event.free_gib:.1f} GiB are free.[/]",
+        )
 
     def _progressed(self, event: Any) -> None:
         self._bar(event.stage, event.done, event.total)
 
     def _stepped(self, event: Any) -> None:
         loss = "  ".join(f"{name} {value:.4f}" for name, value in event.losses.items())
-        self._bar("training", event.step, event.total, f"[dim]{loss}  {1 / max(event.seconds, 1e-9):.1f} steps/s  {event.memory_gib:.1f} GiB[/]")
+        self._bar(
+            "training",
+            event.step,
+            event.total,
+            f"[dim]{loss}  {1 / max(event.seconds, 1e-9):.1f} steps/s  {event.memory_gib:.1f} GiB[/]",
+        )
 
     def _scored(self, event: Any) -> None:
         words = "  ".join(f"{name.partition('/')[0]} {value:.3f}" for name, value in event.scores.items())
@@ -60,7 +68,10 @@ class Screen:
         self._line("[green]✓[/]", f"[bold]Picked step {event.step}.[/] {_safe(event.reason)}")
 
     def _measured(self, event: Any) -> None:
-        self._line("[dim]·[/]", f"[dim]Trained in {event.seconds:.0f} s ({event.images_per_second:.1f} images/s); memory peak {event.peak_gib:.2f} GiB, forecast {event.forecast_gib:.2f}.[/]")
+        self._line(
+            "[dim]·[/]",
+            f"[dim]Trained in {event.seconds:.0f} s ({event.images_per_second:.1f} images/s); memory peak {event.peak_gib:.2f} GiB, forecast {event.forecast_gib:.2f}.[/]",
+        )
 
     def _wrote(self, event: Any) -> None:
         self._line("[green]✓[/]", f"{event.what}: [bold]{_safe(str(event.path))}[/]")
@@ -86,7 +97,9 @@ def say(data: Any, *, as_json: bool, render: Callable[[Console], None]) -> None:
 def complain(error: Exception, *, as_json: bool) -> None:
     """Print an error without a traceback."""
     if as_json:
-        facts: Mapping[str, Any] = {key: getattr(error, key) for key in ("found", "needed", "todo") if hasattr(error, key)}
+        facts: Mapping[str, Any] = {
+            key: getattr(error, key) for key in ("found", "needed", "todo") if hasattr(error, key)
+        }
         print(json.dumps({"error": type(error).__name__, "message": str(error), **facts}), file=sys.stderr)
         return
     console = Console(stderr=True)

@@ -35,7 +35,9 @@ class CenterCrop:
         self.size = size
 
     def __call__(self, image):
-        return functional.crop(image, (image.height - self.size) // 2, (image.width - self.size) // 2, self.size, self.size)
+        return functional.crop(
+            image, (image.height - self.size) // 2, (image.width - self.size) // 2, self.size, self.size
+        )
 
 
 class RandomCrop(CenterCrop):
