@@ -42,7 +42,7 @@ def test_copies_are_told(tmp_path: Path, change: str):
     wide = photo(1, (96, 128))
     wide.crop((0, 0, 96, 96)).save(folder / "01.png")
     elsewhere = wide.crop((32, 0, 128, 96))
-    source, target = Image.open(folder / "01.png"), folder / "copy.png"
+    source, target = wide.crop((0, 0, 96, 96)), folder / "copy.png"
     if change == "jpeg":
         source.save(folder / "copy.jpg", quality=60)
         target = folder / "copy.jpg"

@@ -8,7 +8,6 @@ from typing import Any
 
 from PIL.Image import Image
 
-from ipseity import __version__
 from ipseity.core.drawing import draw
 from ipseity.core.events import Event, Noticed, Progressed, Wrote
 from ipseity.core.identity import Attachment, Identity
@@ -154,7 +153,7 @@ def _told_notes(told: Sequence[dict[str, Any]], *known: Sequence[str]) -> list[s
 def _provenance(setting: Setting, identity: Identity, run: Run) -> dict[str, str]:
     manifest = run.manifest()
     return {
-        "ipseity": f"{__version__} ({manifest.get('code_version', '')})",
+        "ipseity": str(manifest.get("code_version", "")),
         "Recipe": setting.recipe.hash(),
         "Base weights": identity.base_fingerprint,
         "Licence of the base": setting.base.licence,

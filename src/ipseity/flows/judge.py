@@ -106,9 +106,7 @@ class Judge:
         yield from (Noticed(note) for note in self.notes)
         done = {step for step, _ in self.scored}
         for checkpoint in self.run.checkpoints():
-            if (
-                checkpoint.step not in done
-            ):  # saved, then interrupted before it was scored; the loop restores its own state afterwards
+            if checkpoint.due and checkpoint.step not in done:  # saved, then interrupted before it was scored
                 self.learner.restore(Identity.load(checkpoint.folder / "identity.safetensors").tensors)
                 yield self._score(checkpoint.step)
         result = yield from self._follow(events)
