@@ -26,6 +26,7 @@ class SD15(UNetDiffusion):
 
     Options: ClassVar[type[CheckpointOptions]] = SD15Options
     name = "sd15"
+    native_resolution = 512
     offers = frozenset({"text", "token_table", "cross_attention"})
     slots = frozenset({"text"})
     stock: ClassVar = {

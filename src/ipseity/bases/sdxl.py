@@ -28,6 +28,7 @@ class SDXL(UNetDiffusion):
 
     Options: ClassVar[type[CheckpointOptions]] = SDXLOptions
     name = "sdxl"
+    native_resolution = 1024
     offers = frozenset({"text", "pooled_text", "token_table", "cross_attention"})
     slots = frozenset({"text", "pooled", "size_hints"})
     stock: ClassVar = {

@@ -29,6 +29,7 @@ class Toybox(SDXL):
 
     Options = ToyboxOptions
     name = "toybox"
+    native_resolution = 128
 
     @classmethod
     def load(cls, options: Any, device: torch.device | str = "cpu") -> Self:

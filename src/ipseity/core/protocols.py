@@ -32,6 +32,8 @@ class Base(Protocol):
     offers: ClassVar[frozenset[str]]
     targets: ClassVar[tuple[str, ...]]
     """Names of the modules inside the denoiser where adapters go unless told otherwise."""
+    native_resolution: ClassVar[int]
+    """Side in pixels that published weights of this kind draw, known before any is loaded."""
 
     name: str
     licence: str

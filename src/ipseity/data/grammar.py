@@ -5,13 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
 
-from ipseity.core.words import article
+from ipseity.core.words import article, counted
 
 CLOSE_UP = "close-up"
 """What a caption says of a tight crop."""
 DROPPABLE = ("quality", "size", "shape", "colour", "texture", "motion", "background")
 """Slots that a variant may leave out. Token, noun and style are what the picture is; the crop word follows the crop."""
-_SINGULAR = frozenset({"lens", "series", "species", "gas", "chess", "gps", "iris", "canvas", "christmas"})
 _TRIGGER = re.compile(r"\[(?:trigger|token)\]|\{(?:trigger|token)\}", re.IGNORECASE)
 
 
@@ -64,17 +63,6 @@ class Caption:
 
 SLOTS = tuple(slot.name for slot in fields(Caption))
 """Names that a user may give as columns of `metadata.jsonl`."""
-
-
-def counted(phrase: str, noun: str) -> str:
-    """Put "a" or "an" before a noun phrase unless its noun is a plural ("glasses")."""
-    return phrase if is_plural(noun) else article(phrase)
-
-
-def is_plural(noun: str) -> bool:
-    """Tell whether a noun takes no article, by its ending: "glasses" does not, "bus" and "dress" do."""
-    last = noun.lower().split()[-1]
-    return last.endswith("s") and not last.endswith(("ss", "us", "is", "os")) and last not in _SINGULAR
 
 
 def says(text: str, word: str) -> bool:

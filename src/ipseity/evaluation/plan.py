@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from ipseity.core.options import Options
-from ipseity.core.words import article
+from ipseity.core.words import counted
 
 PICK_SCENES = ("on the beach", "in the snow", "in a kitchen", "in front of a mountain")
 """Scenes that choose the checkpoint."""
@@ -81,7 +81,7 @@ def plan(phrase: str, class_noun: str, scenes: Sequence[str], *, images_per_scen
     """
     tails = [scene for scene in scenes for _ in range(images_per_scene)]
     return Plan(
-        tuple(f"a photo of {article(phrase)} {tail}" for tail in tails),
-        tuple(f"a photo of {article(class_noun)} {tail}" for tail in tails),
+        tuple(f"a photo of {counted(phrase, class_noun)} {tail}" for tail in tails),
+        tuple(f"a photo of {counted(class_noun, class_noun)} {tail}" for tail in tails),
         tuple(range(first_seed, first_seed + len(tails))),
     )

@@ -28,8 +28,7 @@ def doctor_flow(photos: Path | None, *, base: str) -> Iterator[Event]:
     if photos is None:
         yield from (Noticed(line) for line in _machine())
         return
-    resolution = getattr(find("bases", base), "native_resolution", 512)
-    findings = inspect_photos(photos, resolution=resolution)
+    findings = inspect_photos(photos, resolution=find("bases", base).native_resolution)
     for finding in findings:
         yield Noticed(finding.message)
     stops = [finding for finding in findings if finding.level == "stop"]

@@ -40,7 +40,7 @@ def set_out(recipe: Recipe, *, base: Any | None = None) -> Setting:
         SubjectError: the photos cannot be used.
         WeightsError: the base's weights cannot be used.
     """
-    subject = read_subject(recipe.subject)
+    subject = read_subject(recipe.subject, resolution=recipe.base.plugin.native_resolution)
     split = hold_out(subject)
     examples = recipe.captions.plugin.examples(split.train, recipe.captions.options)
     rng = Rng(recipe.general.seed, ("set",))

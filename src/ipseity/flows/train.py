@@ -1,6 +1,7 @@
 """From photos to an identity: the whole of personalization, in order."""
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ipseity.core.events import Event, Measured, Noticed, Picked, Stepped, Wrote
@@ -81,8 +82,9 @@ def forecast_flow(setting: Setting) -> Generator[Event, None, None]:
     recipe, base = setting.recipe, setting.base
     learner = recipe.method.plugin.begin(base, setting.split.train, {}, recipe.method.options)
     try:
+        stand_in = tuple(replace(example, is_subject=False) for example in setting.examples if setting.requests)
         batches = make_batches(
-            base, setting.examples, (), recipe.data, cache_text=not learner.trains_text, seed=recipe.general.seed
+            base, setting.examples, stand_in, recipe.data, cache_text=not learner.trains_text, seed=recipe.general.seed
         )
         yield from (Noticed(word) for word in (*setting.subject.findings, *setting.split.notes))
         yield Noticed(f"Captions such as: {setting.examples[0].captions[0]}")

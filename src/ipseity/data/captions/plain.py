@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 from ipseity.core.options import Options
 from ipseity.core.protocols import Captioner
 from ipseity.core.types import Example, Subject
-from ipseity.data.grammar import counted
+from ipseity.core.words import counted
 
 
 def _named(template: str) -> str:

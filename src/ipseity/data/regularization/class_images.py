@@ -10,7 +10,7 @@ from ipseity.core.options import Options
 from ipseity.core.protocols import Regularization
 from ipseity.core.rng import Rng
 from ipseity.core.types import Example, Request, Subject
-from ipseity.data.grammar import counted
+from ipseity.core.words import counted
 
 
 def _braced(template: str) -> str:

@@ -58,7 +58,7 @@ def write_kohya(tensors: Mapping[str, Tensor], alpha: float, folder: Path) -> Pa
         alpha: the layers count alpha / rank.
         folder: where the file goes.
     """
-    from diffusers.utils import convert_state_dict_to_kohya
+    from diffusers.utils.state_dict_utils import convert_state_dict_to_kohya
 
     spelled: dict[str, Tensor] = {}
     for part in sorted({name.split(".")[0] for name in tensors}):

@@ -175,7 +175,7 @@ def freeze_unheard(base: Any, parameters: Mapping[str, nn.Parameter]) -> None:
         return
     with torch.enable_grad():
         heard = base.encode_text(["a"])
-        total = sum(slot.float().sum() for slot in (heard.text, heard.pooled) if slot is not None)
+        total = torch.stack([slot.float().sum() for slot in (heard.text, heard.pooled) if slot is not None]).sum()
         found = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
     for parameter, gradient in zip(parameters.values(), found, strict=True):
         parameter.requires_grad_(gradient is not None)

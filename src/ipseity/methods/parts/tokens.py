@@ -30,7 +30,8 @@ class TokenTable(nn.Module):
     @property
     def weight(self) -> Tensor:
         """The table with the new rows, as libraries that look at it expect."""
-        return torch.cat([self.table.weight, self.rows.to(self.table.weight.dtype)])
+        known: Any = self.table.weight
+        return torch.cat([known, self.rows.to(known.dtype)])
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         """Look tokens up."""
