@@ -28,6 +28,7 @@ from ipseity.flows.setting import set_out
 from ipseity.flows.synthesize import synthesize_flow
 from ipseity.flows.train import forecast_flow, train_flow
 from ipseity.recipe import read_recipe, read_text
+from ipseity.training.launch import launched, relaunch
 from ipseity.training.run import Run
 
 Told = Generator[Event, None, Any]
@@ -96,6 +97,17 @@ def train_recipe(
     return (yield from train_flow(setting, run))
 
 
+def relaunch_for(path: Path, settings: Iterable[str], argv: Sequence[str]) -> int | None:
+    """Start the same command again in as many processes as the recipe's engine wants.
+
+    Returns:
+        Their exit code, or None where this process shall do the work itself.
+    """
+    options = read_recipe(path, settings).engine.options
+    wanted = getattr(options, "num_processes", 1)
+    return relaunch(["-m", "ipseity.surfaces.cli", *argv], wanted) if wanted > 1 and not launched() else None
+
+
 def generate_run(
     folder: Path, prompts: Sequence[str], *, count: int = 4, seed: int = 0, scale: float = 1.0, out: Path | None = None
 ) -> Told:
@@ -146,5 +158,5 @@ def _table(console: Console, title: str, rows: Sequence[dict[str, Any]]) -> None
 
 __all__ = [
     "Failure", "IpseityError", "PersonalizeWish", "Refusal", "doctor", "evaluate_run", "events", "export_run", "generate_run",
-    "inventory", "new_recipe", "Noticed", "personalize", "show_requests", "synthesize_recipe", "tour", "train_recipe",
+    "inventory", "new_recipe", "Noticed", "personalize", "relaunch_for", "show_requests", "synthesize_recipe", "tour", "train_recipe",
 ]  # fmt: skip

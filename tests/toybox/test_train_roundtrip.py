@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer, ViTModel
 
 from toybox.train import sizes as shapes
+from toybox.train.fit import share_gradients
 from toybox.train.latents import Corpus, second_rows, token_rows
 from toybox.train.package import assemble, package, write_base, write_judges
 from toybox.train.runs import weights_path
@@ -252,3 +253,26 @@ def test_packaging_names_what_is_still_random(tmp_path: Path, tokenizer: CLIPTok
     assert "vae" not in random and "unet" in random
     assert json.loads((tmp_path / "out" / "vae" / "config.json").read_text())["scaling_factor"] == 0.5
     assert not list((tmp_path / "out").rglob("*.new"))
+
+
+def _one_rank(rank: int, meeting: str, answers: torch.multiprocessing.Queue) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    parameters = [torch.nn.Parameter(torch.zeros(2, 2)), torch.nn.Parameter(torch.zeros(3))]
+    for parameter in parameters:
+        parameter.grad = torch.full_like(parameter, 1.0 + 2 * rank)
+    told = share_gradients(parameters, 0.25 if rank == 0 else 0.0, 2)
+    answers.put((told, [p.grad.tolist() for p in parameters]))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_ranks_share_one_step(tmp_path: Path) -> None:
+    context = torch.multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    ranks = [context.Process(target=_one_rank, args=(r, str(tmp_path / "meeting"), answers)) for r in range(2)]
+    for rank in ranks:
+        rank.start()
+    got = [answers.get(timeout=120) for _ in ranks]
+    for rank in ranks:
+        rank.join()
+    assert got[0] == got[1] == (0.25, [[[2.0, 2.0], [2.0, 2.0]], [2.0, 2.0, 2.0]])

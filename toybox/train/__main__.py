@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from toybox.train.runs import BUILD, device, done_path, note
+from toybox.train.runs import BUILD, device, done_path, load_state, note
 
 
 def minutes_left(args: argparse.Namespace, otherwise: float) -> float:
@@ -48,11 +48,16 @@ def do_vae(args: argparse.Namespace) -> None:
 
 def do_unet(args: argparse.Namespace) -> None:
     """Trains UNet and text encoders."""
+    from toybox.train.fit import LEARNING_RATE, Plan, train_unet
     from toybox.train.package import SHIPPED
-    from toybox.train.unet import LEARNING_RATE, train_unet
 
+    minutes = minutes_left(args, 66.0)
+    if args.until:  # a schedule holds the minutes of earlier runs too
+        kept = load_state(BUILD / "checkpoints" / "unet.pt")
+        minutes += kept["elapsed"] / 60 if kept else 0.0
     shipped = SHIPPED if args.from_shipped else None
-    train_unet(minutes_left(args, 66.0), batch=args.batch or 64, lr=args.lr or LEARNING_RATE, shipped=shipped)
+    lr, ranks = args.lr or LEARNING_RATE, args.ranks
+    train_unet(Plan(minutes, args.batch or 64, lr, shipped, ranks))
 
 
 def do_judges(args: argparse.Namespace) -> None:
@@ -156,6 +161,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--groups", type=int, default=12, help="files of 64 members for toy_vit")
+    parser.add_argument("--ranks", type=int, default=1, help="processes that share a step of the UNet's training")
     parser.add_argument("--encode", action="store_true")
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)

@@ -82,8 +82,12 @@ def _limits(figures: dict) -> str:
         "  photos come back blurred.",
     ]
     if missed:
-        lines.append(f"* This version misses its goal for: {', '.join(missed)}. Things are the weakest: it was trained for a short")
-        lines.append("  time on two processor cores; more training on the same data goes on from these weights (`unet --from-shipped`).")
+        lines.append(
+            f"* This version misses its goal for: {', '.join(missed)}. Things are the weakest: it was trained for a short"
+        )
+        lines.append(
+            "  time on two processor cores; more training on the same data goes on from these weights (`unet --from-shipped`)."
+        )
     lines.append("* Its judges know this world alone: they say nothing about photos of other things.")
     return "\n".join(lines)
 

@@ -23,6 +23,8 @@ LEARNING_RATE = 1e-3
 MEMBERS_FIRST = {"members": 50_000_000, "unseen members": 60_000_000}
 VIEWS = 6
 PER_CLASS = 4
+ONE_PLACE = 0.7
+"""Share of toy_clip's batches that come from two places only."""
 
 
 def blemish(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -122,8 +124,13 @@ def _clip_step(clip: CLIPModel, tokenizer: CLIPTokenizer, build: Path) -> Callab
     ids = torch.stack([token_rows(tokenizer, f["captions"]) for s in shards for f in s.facts])
     where = clip.device
 
+    places = np.array([f["place"] for shard in shards for f in shard.facts])
+
     def step(rng: np.random.Generator) -> torch.Tensor:
-        chosen = rng.choice(len(images), min(128, len(images)), replace=False)
+        pool = np.arange(len(images))
+        if rng.random() < ONE_PLACE:  # where all stand in the same places, only the things tell captions apart
+            pool = np.flatnonzero(np.isin(places, rng.choice(np.unique(places), 2, replace=False)))
+        chosen = rng.choice(pool, min(128, len(pool)), replace=False)
         pixels = blemish(to_pixels(images[chosen]), rng).to(where)
         said = ids[torch.from_numpy(chosen), torch.from_numpy(rng.integers(0, ids.shape[1], len(chosen)))].long()
         with runs.autocast(where):

@@ -8,6 +8,7 @@ import torch
 from ipseity.bases.parts.checkpoint import CheckpointOptions, Layout
 from ipseity.bases.parts.tiny import tiny_checkpoint
 from ipseity.bases.parts.unet import UNetDiffusion
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Base
 from ipseity.core.types import Cond
 
@@ -24,10 +25,10 @@ class SD15Options(CheckpointOptions):
 class SD15(UNetDiffusion):
     """Any checkpoint in the layout of Stable Diffusion 1.x; 2.x has the same layout with a wider text encoder."""
 
-    Options: ClassVar[type[CheckpointOptions]] = SD15Options
+    Options: ClassVar[type[AnyOptions]] = SD15Options
     name = "sd15"
-    native_resolution = 512
-    offers = frozenset({"text", "token_table", "cross_attention"})
+    native_resolution: ClassVar[int] = 512
+    offers: ClassVar[frozenset[str]] = frozenset({"text", "token_table", "cross_attention"})
     slots = frozenset({"text"})
     stock: ClassVar = {
         "text": "StableDiffusionPipeline",

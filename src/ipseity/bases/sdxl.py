@@ -10,6 +10,7 @@ from torch import Tensor
 from ipseity.bases.parts.checkpoint import CheckpointOptions, Layout
 from ipseity.bases.parts.tiny import tiny_checkpoint
 from ipseity.bases.parts.unet import UNetDiffusion
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Base
 from ipseity.core.types import Cond
 
@@ -26,10 +27,10 @@ class SDXLOptions(CheckpointOptions):
 class SDXL(UNetDiffusion):
     """Any checkpoint in the SDXL layout, of any width. Texts are two encoders wide; pictures carry size hints."""
 
-    Options: ClassVar[type[CheckpointOptions]] = SDXLOptions
+    Options: ClassVar[type[AnyOptions]] = SDXLOptions
     name = "sdxl"
-    native_resolution = 1024
-    offers = frozenset({"text", "pooled_text", "token_table", "cross_attention"})
+    native_resolution: ClassVar[int] = 1024
+    offers: ClassVar[frozenset[str]] = frozenset({"text", "pooled_text", "token_table", "cross_attention"})
     slots = frozenset({"text", "pooled", "size_hints"})
     stock: ClassVar = {
         "text": "StableDiffusionXLPipeline",

@@ -4,7 +4,7 @@ How its weights are made stands in the folder `toybox/` of the repository; what 
 """
 
 from importlib.resources import files
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 
@@ -12,6 +12,7 @@ from ipseity.bases.parts.checkpoint import CheckpointOptions
 from ipseity.bases.sdxl import SDXL
 from ipseity.core.errors import WeightsError
 from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Base
 
 
@@ -27,9 +28,9 @@ class ToyboxOptions(Options):
 class Toybox(SDXL):
     """The bundled checkpoint, read by the code that reads SDXL."""
 
-    Options = ToyboxOptions
+    Options: ClassVar[type[AnyOptions]] = ToyboxOptions
     name = "toybox"
-    native_resolution = 128
+    native_resolution: ClassVar[int] = 128
 
     @classmethod
     def load(cls, options: Any, device: torch.device | str = "cpu") -> Self:

@@ -34,7 +34,9 @@ class NoisePath:
         Raises:
             WeightsError: the scheduler is of a kind that this path does not describe.
         """
-        from diffusers import DDPMScheduler  # the library's own arithmetic decides what the checkpoint means
+        from diffusers.schedulers.scheduling_ddpm import (
+            DDPMScheduler,  # the library's own arithmetic decides what the checkpoint means
+        )
 
         kind = config.get("prediction_type", "epsilon")
         if kind not in ("epsilon", "v_prediction", "sample") or config.get("use_flow_sigmas"):

@@ -87,7 +87,7 @@ class Cond:
     def map(self, change: Callable[[Tensor], Tensor]) -> "Cond":
         """Apply a function to each filled slot."""
         slots = {slot.name: getattr(self, slot.name) for slot in fields(self)}
-        return Cond(**{name: None if value is None else change(value) for name, value in slots.items()})
+        return replace(self, **{name: change(value) for name, value in slots.items() if value is not None})
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Cond":
         """Move all slots."""

@@ -147,8 +147,8 @@ def _charts(report: Report) -> list[tuple[str, Any]]:
         drawing = line_chart(points, about=f"{title} over steps", mark=mark, levels=levels)
         charts.append((f"{title} ({key.partition('/')[2]})", drawing))
     identity, fidelity = report.keys
-    points = [(step, scores.get(identity), scores.get(fidelity)) for step, scores in report.saves]
-    points = [point for point in points if None not in point]
+    known = [(step, scores) for step, scores in report.saves if {identity, fidelity} <= scores.keys()]
+    points = [(step, scores[identity], scores[fidelity]) for step, scores in known]
     if report.choice is not None and len(points) > 1:
         charts.append(("Both at once", front_chart(points, report.choice.front, picked=report.choice.step)))
     return [(title, drawing) for title, drawing in charts if drawing]

@@ -50,7 +50,7 @@ def derive(wish: PersonalizeWish, settings: Iterable[str] = ()) -> tuple[Recipe,
         raise RecipeError(f"--quality {wish.quality!r}", f"one of: {', '.join(table)}", "choose one of them")
     steps, images = table[wish.quality]
     shelf = "data-centric" if wish.base == "toybox" else f"data-centric-{wish.base}"
-    data = (
+    data: dict[str, Any] = (
         parse(read_text(Path(shelf)), shelf)
         if wish.base in ("toybox", "sdxl", "sd15")
         else {"base": {"use": wish.base}}

@@ -29,12 +29,11 @@ class Setting:
     set_folder: Path
 
 
-def set_out(recipe: Recipe, *, base: Any | None = None) -> Setting:
+def set_out(recipe: Recipe) -> Setting:
     """Read the photos, load the base and write the captions; refuses before anything is made.
 
     Args:
         recipe: a checked recipe.
-        base: a base that is loaded already, to be used instead of loading it again.
 
     Raises:
         SubjectError: the photos cannot be used.
@@ -46,7 +45,7 @@ def set_out(recipe: Recipe, *, base: Any | None = None) -> Setting:
     rng = Rng(recipe.general.seed, ("set",))
     requests = recipe.regularization.plugin.plan(split.train, examples, recipe.regularization.options, rng)
     engine = recipe.engine.plugin.start(recipe.engine.options)
-    base = base or recipe.base.plugin.load(recipe.base.options, engine.device)
+    base = recipe.base.plugin.load(recipe.base.options, engine.device)
     folder = set_folder(recipe.general.sets, base.fingerprint(), requests, recipe.draw)
     return Setting(recipe, engine, base, subject, split, examples, requests, folder)
 

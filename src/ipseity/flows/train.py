@@ -15,8 +15,10 @@ from ipseity.training.loop import PreviewPlan, fit
 from ipseity.training.run import Run
 
 
-def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice]:
+def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice | None]:
     """Train in a run folder, or go on where it was left, and keep the best checkpoint.
+
+    Of several processes only the main one draws, scores, writes and has a choice to return.
 
     Raises:
         RunError: the set is not complete (the message has the command), or the folder belongs to another recipe.
@@ -45,17 +47,14 @@ def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice]:
             for event in told:
                 steps += [event] if isinstance(event, Stepped) else []
                 yield event
+            if not engine.is_main:
+                return None
             choice = judge.pick()
-            kept = run.keep(choice.step, {**fact_sheet(setting), **judge.facts(choice)})
             yield from run.record(
-                iter(
-                    (
-                        Picked(choice.step, choice.reason),
-                        _measured(steps, expected, batches, engine.device),
-                        Wrote("identity", kept),
-                    )
-                )
+                iter((Picked(choice.step, choice.reason), *_measured(setting, steps, expected, batches)))
             )
+            kept = run.keep(choice.step, {**fact_sheet(setting), **judge.facts(choice)})
+            yield from run.record(iter((Wrote("identity", kept),)))
         finally:
             learner.close()
     return choice
@@ -71,10 +70,11 @@ def _previews(setting: Setting) -> PreviewPlan:
     return PreviewPlan(plan.prompts[:4], plan.seeds[:4], setting.recipe.draw)
 
 
-def _measured(steps: Sequence[Stepped], expected: Any, batches: Any, device: Any) -> Measured:
-    seconds = sum(step.seconds for step in steps)
-    images = len(steps) * batches.images_per_step
-    return Measured(peak_gib(device), expected.peak_gib, seconds, images / seconds if seconds else 0.0)
+def _measured(setting: Setting, steps: Sequence[Stepped], expected: Any, batches: Any) -> list[Measured]:
+    """Tell what the steps of this process took; nothing where a finished run was opened again."""
+    seconds, engine = sum(step.seconds for step in steps), setting.engine
+    images = len(steps) * batches.images_per_step * setting.recipe.fit.accumulate * engine.world
+    return [Measured(peak_gib(engine.device), expected.peak_gib, seconds, images / seconds)] if seconds else []
 
 
 def forecast_flow(setting: Setting) -> Generator[Event, None, None]:

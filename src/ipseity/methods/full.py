@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from PIL.Image import Image
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ipseity.core.drawing import DrawOptions
 from ipseity.core.errors import CapabilityError
 from ipseity.core.identity import Attachment, Identity
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import ExportForm, Method
 from ipseity.core.types import Subject
 from ipseity.methods.parts.denoising import DenoisingOptions
@@ -44,10 +45,10 @@ class FullLearner(DenoisingLearner):
 class Full:
     """Adapts every weight: the most faithful and the largest identity, as big as the denoiser in fp32."""
 
-    Options = FullOptions
-    needs = frozenset({"text", "cross_attention"})
-    needs_encoders: frozenset[str] = frozenset()
-    exports = frozenset({"diffusers"})
+    Options: ClassVar[type[AnyOptions]] = FullOptions
+    needs: ClassVar[frozenset[str]] = frozenset({"text", "cross_attention"})
+    needs_encoders: ClassVar[frozenset[str]] = frozenset()
+    exports: ClassVar[frozenset[str]] = frozenset({"diffusers"})
 
     @staticmethod
     def begin(base: Any, subject: Subject, encoders: Mapping[str, Any], options: FullOptions) -> FullLearner:

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
 
 from ipseity.core.errors import CapabilityError, Refusal
 from ipseity.core.identity import Attachment, Identity
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import ExportForm, Method
 from ipseity.core.rng import Rng
 from ipseity.core.types import Subject
@@ -72,10 +73,10 @@ class LoRALearner(DenoisingLearner):
 class LoRA:
     """Adapts attention with few parameters; identities are small and compose."""
 
-    Options = LoRAOptions
-    needs = frozenset({"text", "cross_attention"})
-    needs_encoders: frozenset[str] = frozenset()
-    exports = frozenset({"diffusers", "kohya"})
+    Options: ClassVar[type[AnyOptions]] = LoRAOptions
+    needs: ClassVar[frozenset[str]] = frozenset({"text", "cross_attention"})
+    needs_encoders: ClassVar[frozenset[str]] = frozenset()
+    exports: ClassVar[frozenset[str]] = frozenset({"diffusers", "kohya"})
 
     @staticmethod
     def begin(base: Any, subject: Subject, encoders: Mapping[str, Any], options: LoRAOptions) -> LoRALearner:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ipseity.core.identity import Attachment, Identity
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import ExportForm, Method
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch, Subject
@@ -67,10 +68,10 @@ class TextualInversionLearner(DenoisingLearner):
 class TextualInversion:
     """Learns a word and changes no weight of the base: tiny identities, least able to show what the base never saw."""
 
-    Options = TextualInversionOptions
-    needs = frozenset({"text", "token_table"})
-    needs_encoders: frozenset[str] = frozenset()
-    exports = frozenset({"diffusers"})
+    Options: ClassVar[type[AnyOptions]] = TextualInversionOptions
+    needs: ClassVar[frozenset[str]] = frozenset({"text", "token_table"})
+    needs_encoders: ClassVar[frozenset[str]] = frozenset()
+    exports: ClassVar[frozenset[str]] = frozenset({"diffusers"})
 
     @staticmethod
     def begin(

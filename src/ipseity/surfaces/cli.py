@@ -145,7 +145,13 @@ def train(
     """Train as a recipe says. The same command goes on where it was interrupted."""
     from ipseity import api
 
-    _run(lambda: api.train_recipe(recipe, settings or (), folder=folder, dry_run=dry_run), as_json=as_json, debug=debug)
+    def work() -> None:
+        code = None if dry_run else api.relaunch_for(recipe, settings or (), sys.argv[1:])
+        if code is not None:
+            raise typer.Exit(code)
+        follow(api.train_recipe(recipe, settings or (), folder=folder, dry_run=dry_run), as_json=as_json)
+
+    _guard(work, as_json=as_json, debug=debug)
 
 
 @app.command(rich_help_panel=RECIPES)
@@ -232,6 +238,8 @@ def _guard(act: Any, *, as_json: bool, debug: bool) -> None:
             as_json=as_json,
         )
         raise typer.Exit(130) from None
+    except typer.Exit:
+        raise
     except api.IpseityError as error:
         if debug:
             raise

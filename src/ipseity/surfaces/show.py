@@ -1,6 +1,7 @@
 """Events on a terminal: a bar and a few lines, or one JSON object a line."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, TypeVar
@@ -79,6 +80,8 @@ class Screen:
 
 def follow(flow: Generator[Any, None, Result], *, as_json: bool) -> Result:
     """Run a flow to its end, showing its events, and give its result."""
+    if os.environ.get("RANK", "0") != "0":  # of several processes, the first one speaks
+        return _drain(flow, lambda event: None)
     if as_json:
         return _drain(flow, lambda event: print(json.dumps(event.record()), flush=True))
     screen = Screen(Console())

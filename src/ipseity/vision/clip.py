@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Encoder
 from ipseity.vision.parts.folder import EncoderOptions, absent, read_encoder
 from ipseity.vision.parts.preprocess import Preprocess
@@ -28,8 +28,8 @@ class CLIPOptions(EncoderOptions):
 class CLIP(Seeing):
     """Pictures and prompts as comparable unit vectors."""
 
-    Options: ClassVar[type[Options]] = CLIPOptions
-    offers = frozenset({"image", "text"})
+    Options: ClassVar[type[AnyOptions]] = CLIPOptions
+    offers: ClassVar[frozenset[str]] = frozenset({"image", "text"})
     name = "clip"
 
     def __init__(self, model: Any, folder: Path, licence: str) -> None:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Encoder
 from ipseity.vision.parts.folder import EncoderOptions, absent, read_encoder
 from ipseity.vision.parts.preprocess import Preprocess
@@ -29,8 +29,8 @@ class DINOOptions(EncoderOptions):
 class DINO(Seeing):
     """Pictures as unit vectors (the class token after the last norm), and their patches."""
 
-    Options: ClassVar[type[Options]] = DINOOptions
-    offers = frozenset({"image", "patches"})
+    Options: ClassVar[type[AnyOptions]] = DINOOptions
+    offers: ClassVar[frozenset[str]] = frozenset({"image", "patches"})
     name = "dino"
 
     def __init__(self, model: Any, folder: Path, licence: str) -> None:

@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from ipseity.core.errors import MissingPackage
 from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Encoder
 from ipseity.vision.parts.preprocess import Preprocess
 from ipseity.vision.parts.seeing import Seeing
@@ -34,8 +35,8 @@ class EfficientNetLite2(Seeing):
     different things in 99 of 100 cases on DreamBench; the slow test measures it.
     """
 
-    Options: ClassVar[type[Options]] = EfficientNetLite2Options
-    offers = frozenset({"image"})
+    Options: ClassVar[type[AnyOptions]] = EfficientNetLite2Options
+    offers: ClassVar[frozenset[str]] = frozenset({"image"})
     name = "efficientnet_lite2"
     licence = "Apache-2.0"
     width = 2560

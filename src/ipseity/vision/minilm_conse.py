@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Encoder
 from ipseity.core.weights import check_loaded, quiet
 from ipseity.vision.efficientnet_lite2 import EfficientNetLite2, lacking, refuse_lacking
@@ -35,8 +36,8 @@ class MiniLMConSE(Seeing):
         arXiv:1312.5650, eq. 4: the mean of the class names' vectors, weighted by the T best probabilities (T = 10).
     """
 
-    Options: ClassVar[type[Options]] = MiniLMConSEOptions
-    offers = frozenset({"image", "text"})
+    Options: ClassVar[type[AnyOptions]] = MiniLMConSEOptions
+    offers: ClassVar[frozenset[str]] = frozenset({"image", "text"})
     name = "minilm_conse"
     licence = "Apache-2.0"
     width = 384

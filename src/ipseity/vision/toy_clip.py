@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 
 from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Encoder
 from ipseity.vision.clip import CLIP
 from ipseity.vision.parts.folder import EncoderOptions, bundled
@@ -24,7 +25,7 @@ class ToyCLIPOptions(Options):
 class ToyCLIP(CLIP):
     """The bundled encoder, read by the code that reads CLIP."""
 
-    Options: ClassVar[type[Options]] = ToyCLIPOptions
+    Options: ClassVar[type[AnyOptions]] = ToyCLIPOptions
     name = "toy_clip"
 
     @classmethod

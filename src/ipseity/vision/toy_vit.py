@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 
 from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Encoder
 from ipseity.vision.dino import DINO
 from ipseity.vision.parts.folder import EncoderOptions, bundled
@@ -23,7 +24,7 @@ class ToyViTOptions(Options):
 class ToyViT(DINO):
     """The bundled encoder, read by the code that reads DINO."""
 
-    Options: ClassVar[type[Options]] = ToyViTOptions
+    Options: ClassVar[type[AnyOptions]] = ToyViTOptions
     name = "toy_vit"
 
     @classmethod

@@ -22,7 +22,9 @@ def tiny_checkpoint(layout: Layout, seed: int, unet: dict[str, Any], text_widths
         unet: what the U-Net has beside the common widths.
         text_widths: hidden width of each text encoder.
     """
-    import diffusers
+    import diffusers as library
+
+    diffusers: Any = library  # its lazy modules tell type checkers less than they hold
 
     vocab, merges = _vocabulary()
     with torch.random.fork_rng(devices=[]):
@@ -97,7 +99,8 @@ def _text_encoder(path: str, width: int, vocab_size: int) -> Any:
 def _tokenizer(vocab: dict[str, int], merges: list[tuple[str, str]], pad: str) -> Any:
     from transformers import CLIPTokenizer
 
-    return CLIPTokenizer(vocab=dict(vocab), merges=list(merges), pad_token=pad, model_max_length=77)
+    maker: Any = CLIPTokenizer
+    return maker(vocab=dict(vocab), merges=list(merges), pad_token=pad, model_max_length=77)
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:

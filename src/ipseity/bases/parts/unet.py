@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ipseity.bases.parts.checkpoint import Checkpoint, CheckpointOptions, Layout
+from ipseity.bases.parts.checkpoint import Checkpoint, Layout
 from ipseity.bases.parts.weights import read_checkpoint
 from ipseity.core.errors import CapabilityError
 from ipseity.core.noise import NoisePath
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import PipelineKind
 from ipseity.core.types import Cond
 
@@ -24,7 +25,7 @@ class UNetDiffusion:
     The modules are frozen and in evaluation mode; whoever wants to train them says so and puts them back.
     """
 
-    Options: ClassVar[type[CheckpointOptions]]
+    Options: ClassVar[type[AnyOptions]]
     layout: ClassVar[Layout]
     offers: ClassVar[frozenset[str]]
     slots: ClassVar[frozenset[str]]

@@ -171,7 +171,7 @@ def _read_scheduler(folder: Path, index: Mapping[str, Any]) -> Any:
 
     name = str(index.get("scheduler", [None, None])[1])
     maker = getattr(diffusers, name, None)
-    if not (isinstance(maker, type) and issubclass(maker, diffusers.SchedulerMixin)):
+    if not (isinstance(maker, type) and hasattr(maker, "add_noise")):
         raise WeightsError(
             f"{folder} names the scheduler '{name}'", "a scheduler of diffusers", "choose another checkpoint"
         )

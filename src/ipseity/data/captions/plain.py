@@ -1,10 +1,11 @@
 """One sentence for all photos, as DreamBooth has it: "a photo of sks backpack" (arXiv:2208.12242, section 3.2)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
 
 from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Captioner
 from ipseity.core.types import Example, Subject
 from ipseity.core.words import counted
@@ -33,7 +34,7 @@ class PlainOptions(Options):
 class Plain:
     """Says the same sentence of every photo."""
 
-    Options = PlainOptions
+    Options: ClassVar[type[AnyOptions]] = PlainOptions
 
     @staticmethod
     def examples(subject: Subject, options: PlainOptions) -> tuple[Example, ...]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Captioner
 from ipseity.core.types import Example, Photo, Subject
 from ipseity.data.captions.parts.describe import describe
@@ -35,7 +36,7 @@ class StructuredOptions(Options):
 class Structured:
     """Fills the slots with what is known of each photo, and invents nothing."""
 
-    Options = StructuredOptions
+    Options: ClassVar[type[AnyOptions]] = StructuredOptions
 
     @staticmethod
     def examples(subject: Subject, options: StructuredOptions) -> tuple[Example, ...]:

@@ -1,12 +1,13 @@
 """DreamBooth's regularization: the frozen base's own pictures of the plain class (arXiv:2208.12242, section 3.3)."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from PIL.Image import Image
 from pydantic import AfterValidator, Field
 
 from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Regularization
 from ipseity.core.rng import Rng
 from ipseity.core.types import Example, Request, Subject
@@ -36,7 +37,7 @@ class ClassImagesOptions(Options):
 class ClassImages:
     """Shows the class beside the subject, always under the same words."""
 
-    Options = ClassImagesOptions
+    Options: ClassVar[type[AnyOptions]] = ClassImagesOptions
 
     @staticmethod
     def plan(

@@ -1,11 +1,12 @@
 """Nothing is shown beside the subject."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from PIL.Image import Image
 
 from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Regularization
 from ipseity.core.rng import Rng
 from ipseity.core.types import Example, Request, Subject
@@ -23,7 +24,7 @@ class NoneOptions(Options):
 class NoRegularization:
     """Shows the subject alone; fastest, and quickest to forget the rest."""
 
-    Options = NoneOptions
+    Options: ClassVar[type[AnyOptions]] = NoneOptions
 
     @staticmethod
     def plan(subject: Subject, examples: Sequence[Example], options: NoneOptions, rng: Rng) -> tuple[Request, ...]:

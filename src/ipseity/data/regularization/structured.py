@@ -5,12 +5,13 @@ and counts are ours: the paper's are not published.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from PIL.Image import Image
 from pydantic import Field
 
 from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Regularization
 from ipseity.core.rng import Rng
 from ipseity.core.types import Example, Request, Subject
@@ -46,7 +47,7 @@ class StructuredSetOptions(Options):
 class Structured:
     """Shows the class, and what is around it, in as many ways as its captions can say."""
 
-    Options = StructuredSetOptions
+    Options: ClassVar[type[AnyOptions]] = StructuredSetOptions
 
     @staticmethod
     def plan(

@@ -38,7 +38,7 @@ class Leakage:
             return None
         after = IdentityScore.score(gallery, references, encoder)
         before = IdentityScore.score(replace(gallery, images=gallery.before), references, encoder)
-        return after - before
+        return None if after is None or before is None else after - before
 
 
 PLUGIN: type[Metric] = Leakage
