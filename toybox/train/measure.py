@@ -120,11 +120,12 @@ def measure(count: int = 500, only: str | None = None, part: tuple[int, int] = (
         "base": lambda: base_figures(count, build, part=part),
         "size": lambda: size_figures(build),
     }
-    path = build / "figures.json"
-    figures = json.loads(path.read_text()) if path.exists() else {}
+    made = {}
     for name, task in tasks.items():
-        if only in (None, name) and (made := task()):
-            figures[name] = made
-            note(build, "measure", **{name: json.dumps(made)})
+        if only in (None, name) and (found := task()):
+            made[name] = found
+            note(build, "measure", **{name: json.dumps(found)})
+    path = build / "figures.json"
+    figures = (json.loads(path.read_text()) if path.exists() else {}) | made
     path.write_text(json.dumps(figures, indent=2) + "\n")
     return figures
