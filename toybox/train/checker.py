@@ -18,6 +18,11 @@ from toybox.train.shards import read_shard, shard_paths, to_pixels
 LEARNING_RATE = 2e-3
 
 
+def coarse(images: np.ndarray) -> torch.Tensor:
+    """Returns pixels at half size: enough to name things, and four times as fast."""
+    return F.avg_pool2d(to_pixels(images), 2)
+
+
 def labels() -> dict[str, list[str]]:
     """Returns the words of each head in a fixed order."""
     from toybox.world import classes, colours, places
@@ -83,7 +88,7 @@ def train_checker(minutes: float, *, batch: int = 64, build: Path = BUILD) -> No
         rng = np.random.default_rng([13, step])
         chosen = rng.integers(0, len(images), batch)
         runs.set_rate(optimizer, LEARNING_RATE * runs.rate(progress, step, warmup=50, hold=0.2))
-        pixels = blemish(to_pixels(images[chosen]), rng).to(where)
+        pixels = blemish(coarse(images[chosen]), rng).to(where)
         with runs.autocast(where):
             made = net(pixels.contiguous(memory_format=torch.channels_last))
         loss = sum(F.cross_entropy(made[k].float(), goals[k][chosen].to(where), label_smoothing=0.05) for k in words)
@@ -112,7 +117,7 @@ def load_checker(build: Path = BUILD) -> tuple[Checker, dict[str, list[str]]]:
 def guess(net: Checker, words: dict[str, list[str]], images: np.ndarray) -> list[dict[str, str]]:
     """Names class, colour and place of every picture."""
     out: list[dict[str, str]] = []
-    for chunk in to_pixels(images).split(64):
+    for chunk in coarse(images).split(64):
         made = {k: v.argmax(1).tolist() for k, v in net(chunk).items()}
         out += [{k: words[k][made[k][i]] for k in words} for i in range(len(chunk))]
     return out

@@ -1,5 +1,6 @@
 """Measures what ships: held-out combinations marked by the checker, the judges, the autoencoder, its size."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -55,6 +56,15 @@ def interval(right: list[bool]) -> tuple[float, float, float]:
     return p, middle - half, middle + half
 
 
+def _fingerprint(folder: Path) -> str:
+    """Names the weights that draw, so that pictures are drawn again only for other weights."""
+    digest = hashlib.sha256()
+    for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        for path in sorted((folder / name).glob("*.safetensors")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def base_figures(count: int, build: Path = BUILD, folder: Path = SHIPPED, *, part: tuple[int, int] = (0, 1)) -> dict:
     """Draws held-out combinations with the shipped folder at its usual settings and has the checker mark them.
 
@@ -62,13 +72,16 @@ def base_figures(count: int, build: Path = BUILD, folder: Path = SHIPPED, *, par
     """
     combos = held_out_combinations(count)
     mine = list(range(part[0], count, part[1]))
-    pipe = StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32, add_watermarker=False)
-    drawn = draw(pipe, [combos[i]["prompt"] for i in mine], [1000 + i for i in mine], batch=25)
+    target = build / "measured"
+    target.mkdir(parents=True, exist_ok=True)
+    pictures = target / f"part-{part[0]}-of-{part[1]}-{_fingerprint(folder)}.npy"
+    if not pictures.exists():
+        pipe = StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32, add_watermarker=False)
+        np.save(pictures, draw(pipe, [combos[i]["prompt"] for i in mine], [1000 + i for i in mine], batch=25))
+    drawn = np.load(pictures)
     net, words = load_checker(build)
     said = guess(net, words, drawn)
     rows = [{**combos[i], "said": s} for i, s in zip(mine, said, strict=True)]
-    target = build / "measured"
-    target.mkdir(parents=True, exist_ok=True)
     (target / f"part-{part[0]}-of-{part[1]}.json").write_text(json.dumps(rows, indent=1))
     tile(drawn[:96], 12).save(target / f"drawn-{part[0]}.png")
     files = [target / f"part-{i}-of-{part[1]}.json" for i in range(part[1])]

@@ -62,8 +62,10 @@ class Screen:
         )
 
     def _scored(self, event: Any) -> None:
-        words = "  ".join(f"{name.partition('/')[0]} {value:.3f}" for name, value in event.scores.items())
-        self._line("[cyan]≡[/]", f"step {event.step}: {words}")
+        values = {key.partition("/")[0]: value for key, value in event.scores.items() if not key.startswith("flag/")}
+        raised = [key.partition("/")[2] for key, value in event.scores.items() if key.startswith("flag/") and value]
+        warned = f"  [yellow]beware: {', '.join(raised)}[/]" if raised else ""
+        self._line("[cyan]≡[/]", f"step {event.step}: " + "  ".join(f"{k} {v:.3f}" for k, v in values.items()) + warned)
 
     def _picked(self, event: Any) -> None:
         self._line("[green]✓[/]", f"[bold]Picked step {event.step}.[/] {_safe(event.reason)}")
