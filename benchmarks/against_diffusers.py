@@ -47,7 +47,7 @@ def ours(photos: Path, classes: Path, steps: int, *, cached: bool) -> list[str]:
 
 def timed(command: list[str]) -> tuple[float, float]:
     """Run a command; give its seconds and the most memory it held, in GiB."""
-    paths = [str(HERE / "stand_in"), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
+    paths = [str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     started = time.perf_counter()
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -62,7 +62,10 @@ def timed(command: list[str]) -> tuple[float, float]:
 def with_peak(command: list[str]) -> list[str]:
     """Wrap a Python script so that it prints its own memory peak at the end."""
     code = (
-        "import sys, runpy, resource, json, os; sys.argv = sys.argv[1:]\n"
+        "import sys, runpy, resource, json; sys.argv = sys.argv[1:]\n"
+        # transformers must find out that torchvision is absent before the stand-in is there for the script
+        "from transformers.utils import is_torchvision_available\nis_torchvision_available()\n"
+        f"sys.path.insert(0, {str(HERE / 'stand_in')!r})\n"
         "try:\n    runpy.run_path(sys.argv[0], run_name='__main__')\n"
         "finally:\n    print(json.dumps({'peak_gib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}), flush=True)"
     )

@@ -88,6 +88,10 @@ def _limits(figures: dict) -> str:
         lines.append(
             "  time on two processor cores; more training on the same data goes on from these weights (`unet --from-shipped`)."
         )
+    if figures["base"]["class"][0] < 0.3:
+        lines.append(
+            "* Look before you use it: places and colours obey the prompt, but most things are coloured blobs without a shape."
+        )
     lines.append("* Its judges know this world alone: they say nothing about photos of other things.")
     return "\n".join(lines)
 
