@@ -137,7 +137,7 @@ def test_a_perfect_prediction_ends_in_the_clean_latents() -> None:
 def test_a_few_steps_lower_the_loss(tokenizer: CLIPTokenizer) -> None:
     painter = build_painter(len(tokenizer), TINY)
     ids = torch.stack([token_rows(tokenizer, SENTENCES[:2])] * 4)
-    corpus = Corpus(torch.ones(4, 4, 4, 4).half(), ids, torch.full((4, 6), 32.0))
+    corpus = Corpus(torch.ones(4, 4, 4, 4).half(), ids, torch.full((4, 6), 32.0), torch.zeros(4, 4, 4))
     optimizer = torch.optim.AdamW(painter.parameters(), 3e-3)
     losses = []
     for step in range(12):
@@ -152,7 +152,10 @@ def test_a_few_steps_lower_the_loss(tokenizer: CLIPTokenizer) -> None:
 
 def test_the_same_step_draws_the_same_batch(tokenizer: CLIPTokenizer) -> None:
     ids = torch.stack([token_rows(tokenizer, SENTENCES[:2])] * 4)
-    corpus, empty = Corpus(torch.randn(4, 4, 4, 4).half(), ids, torch.zeros(4, 6)), token_rows(tokenizer, [""])[0]
+    corpus, empty = (
+        Corpus(torch.randn(4, 4, 4, 4).half(), ids, torch.zeros(4, 6), torch.zeros(4, 4, 4)),
+        token_rows(tokenizer, [""])[0],
+    )
     first, again, other = (draw_batch(corpus, empty, step, batch=8, where=torch.device("cpu")) for step in (5, 5, 6))
     assert torch.equal(first.noise, again.noise) and torch.equal(first.t, again.t)
     assert not torch.equal(first.noise, other.noise)

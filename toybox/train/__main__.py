@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from toybox.train.runs import BUILD, device, done_path, load_state, note
+from toybox.train.runs import BUILD, device, done_path, keep_memory, load_state, note
 
 
 def minutes_left(args: argparse.Namespace, otherwise: float) -> float:
@@ -40,9 +40,12 @@ def do_text(args: argparse.Namespace) -> None:
 
 
 def do_vae(args: argparse.Namespace) -> None:
-    """Trains the autoencoder."""
-    from toybox.train.vae import train_vae
+    """Trains the autoencoder; with `--decoder` its decoder alone, so that latents stay as they are."""
+    from toybox.train.vae import train_vae, tune_decoder
 
+    if args.decoder:
+        tune_decoder(minutes_left(args, 15.0), batch=args.batch or 8)
+        return
     train_vae(minutes_left(args, 20.0), batch=args.batch or 16)
 
 
@@ -57,7 +60,7 @@ def do_unet(args: argparse.Namespace) -> None:
         minutes += kept["elapsed"] / 60 if kept else 0.0
     shipped = SHIPPED if args.from_shipped else None
     lr, ranks = args.lr or LEARNING_RATE, args.ranks
-    train_unet(Plan(minutes, args.batch or 64, lr, shipped, ranks))
+    train_unet(Plan(minutes, args.batch or 48, lr, shipped, ranks, args.hold))
 
 
 def do_judges(args: argparse.Namespace) -> None:
@@ -162,14 +165,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--groups", type=int, default=12, help="files of 64 members for toy_vit")
     parser.add_argument("--ranks", type=int, default=1, help="processes that share a step of the UNet's training")
+    parser.add_argument("--hold", type=float, default=0.55, help="share of the schedule after which the rates fall")
     parser.add_argument("--encode", action="store_true")
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--decoder", action="store_true", help="train the autoencoder's decoder alone")
     parser.add_argument("--draft", action="store_true")
     parser.add_argument("--from-shipped", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    keep_memory()
     note(BUILD, "commands", command=args.stage, device=str(device()))
     STAGES[args.stage](args)
 

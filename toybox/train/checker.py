@@ -1,6 +1,9 @@
-"""The checker: a small classifier of class, colour and place, trained on fresh renders, that marks drawings.
+"""The checker: a classifier of class, colour and place, trained on fresh renders, that marks drawings.
 
-It is not shipped and never trains anything; its own accuracy on unseen renders is given before it is believed.
+It looks twice: through a network trained elsewhere (EfficientNet-Lite2 on ImageNet, frozen), which knows things, and through a small
+one of its own, which learns this world's colours and places. It is not shipped and never trains anything; its own
+accuracy on unseen renders is given before it is believed, crisp and after a round trip through the autoencoder, since all
+drawings have been through that.
 """
 
 from pathlib import Path
@@ -8,19 +11,45 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKL
 from torch import nn
 
+from ipseity.vision.efficientnet_lite2 import EfficientNetLite2, EfficientNetLite2Options
 from toybox.train import runs
 from toybox.train.judges import blemish
 from toybox.train.runs import BUILD, Clock
-from toybox.train.shards import read_shard, shard_paths, to_pixels
+from toybox.train.shards import read_shard, shard_paths, to_images, to_pixels
+from toybox.train.sizes import build_vae
 
 LEARNING_RATE = 2e-3
+FROZEN = 1280
+"""Width of the frozen network's last maps."""
+LOOK = 192
+"""Side in pixels at which the frozen network looks."""
 
 
 def coarse(images: np.ndarray) -> torch.Tensor:
-    """Returns pixels at half size: enough to name things, and four times as fast."""
+    """Returns pixels at half size: enough for colours and places, and four times as fast."""
     return F.avg_pool2d(to_pixels(images), 2)
+
+
+@torch.no_grad()
+def look(images: np.ndarray, where: torch.device | None = None) -> torch.Tensor:
+    """Returns the frozen network's last maps (N, 1280, 36), fp16."""
+    where = where or runs.device()
+    network = EfficientNetLite2.load(EfficientNetLite2Options(), where).network
+    rows = []
+    for chunk in to_pixels(images).split(32):
+        large = F.interpolate(chunk.to(where), size=LOOK, mode="bicubic")
+        rows.append(network.extract_features(large * (127.5 / 128)).flatten(2).half().cpu())
+    return torch.cat(rows)
+
+
+@torch.no_grad()
+def round_trip(vae: AutoencoderKL, images: np.ndarray) -> np.ndarray:
+    """Returns pictures encoded and decoded again."""
+    chunks = to_pixels(images).to(vae.device).split(32)
+    return np.concatenate([to_images(vae.decode(vae.encode(chunk).latent_dist.mode()).sample) for chunk in chunks])
 
 
 def labels() -> dict[str, list[str]]:
@@ -31,30 +60,38 @@ def labels() -> dict[str, list[str]]:
 
 
 class Checker(nn.Module):
-    """A plain convolutional net with one linear head for each attribute."""
+    """A plain convolutional net beside attention over frozen maps, with one linear head for each attribute."""
 
-    def __init__(self, heads: dict[str, int], widths: tuple[int, ...] = (32, 64, 128, 192, 256)) -> None:
+    def __init__(
+        self, heads: dict[str, int], widths: tuple[int, ...] = (32, 64, 128, 192, 256), width: int = 256
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         before = 3
-        for width in widths:
+        for own in widths:
             layers += [
-                nn.Conv2d(before, width, 3, 2, 1),
-                nn.BatchNorm2d(width),
+                nn.Conv2d(before, own, 3, 2, 1),
+                nn.BatchNorm2d(own),
                 nn.ReLU(),
-                nn.Conv2d(width, width, 3, 1, 1, groups=width // 16),
-                nn.BatchNorm2d(width),
+                nn.Conv2d(own, own, 3, 1, 1, groups=own // 16),
+                nn.BatchNorm2d(own),
                 nn.ReLU(),
             ]
-            before = width
+            before = own
         self.trunk = nn.Sequential(*layers)
-        self.heads = nn.ModuleDict({name: nn.Linear(2 * before, count) for name, count in heads.items()})
+        self.reduce = nn.Sequential(nn.BatchNorm1d(FROZEN), nn.Dropout(0.3), nn.Conv1d(FROZEN, width, 1), nn.GELU())
+        self.looks = nn.ModuleDict({name: nn.Conv1d(width, 2, 1) for name in heads})
+        self.heads = nn.ModuleDict({name: nn.Linear(2 * before + 2 * width, count) for name, count in heads.items()})
 
-    def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Returns logits by attribute."""
-        made = self.trunk(pixels)
-        rows = torch.cat([made.mean((2, 3)), made.amax((2, 3))], 1)
-        return {name: head(rows) for name, head in self.heads.items()}
+    def forward(self, pixels: torch.Tensor, maps: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Returns logits by attribute for pixels (B, 3, 64, 64) and frozen maps (B, 1280, cells)."""
+        own, cells = self.trunk(pixels), self.reduce(maps)
+        rows = torch.cat([own.mean((2, 3)), own.amax((2, 3))], 1)
+        out = {}
+        for name, head in self.heads.items():
+            seen = torch.einsum("bac,bwc->baw", self.looks[name](cells).softmax(-1), cells).flatten(1)
+            out[name] = head(F.dropout(torch.cat([rows, seen], 1), 0.2, self.training))
+        return out
 
 
 def _targets(facts: list[dict], words: dict[str, list[str]]) -> dict[str, torch.Tensor]:
@@ -70,12 +107,26 @@ def _load(name: str, build: Path) -> tuple[np.ndarray, list[dict]]:
     return np.concatenate([s.images for s in shards]), [f for s in shards for f in s.facts]
 
 
+def _autoencoder(build: Path) -> AutoencoderKL:
+    state = runs.read_weights(build, "vae")
+    if state is None:
+        raise SystemExit("no trained VAE in build/toybox/weights: run `python -m toybox.train vae` first")
+    vae = build_vae()
+    vae.load_state_dict(state["weights"])
+    return vae.eval().to(runs.device())
+
+
 def train_checker(minutes: float, *, batch: int = 64, build: Path = BUILD) -> None:
-    """Trains on the clock, then writes weights and the accuracy on unseen renders."""
+    """Trains on the clock, then writes weights and the accuracy on unseen renders.
+
+    Half of the pictures go through the autoencoder first.
+    """
     where, words = runs.device(), labels()
     images, facts = _load("clip", build)
     single = [i for i, f in enumerate(facts) if not f["second"]]
     images, goals = images[single], _targets([facts[i] for i in single], words)
+    images[::2] = round_trip(_autoencoder(build), images[::2])
+    maps = look(images)
     torch.manual_seed(4)
     net = Checker({k: len(v) for k, v in words.items()}).to(where, memory_format=torch.channels_last)
     optimizer, step, clock = (
@@ -90,7 +141,7 @@ def train_checker(minutes: float, *, batch: int = 64, build: Path = BUILD) -> No
         runs.set_rate(optimizer, LEARNING_RATE * runs.rate(progress, step, warmup=50, hold=0.2))
         pixels = blemish(coarse(images[chosen]), rng).to(where)
         with runs.autocast(where):
-            made = net(pixels.contiguous(memory_format=torch.channels_last))
+            made = net(pixels.contiguous(memory_format=torch.channels_last), maps[chosen].float().to(where))
         loss = sum(F.cross_entropy(made[k].float(), goals[k][chosen].to(where), label_smoothing=0.05) for k in words)
         loss.backward()
         optimizer.step()
@@ -117,19 +168,25 @@ def load_checker(build: Path = BUILD) -> tuple[Checker, dict[str, list[str]]]:
 def guess(net: Checker, words: dict[str, list[str]], images: np.ndarray) -> list[dict[str, str]]:
     """Names class, colour and place of every picture."""
     out: list[dict[str, str]] = []
-    for chunk in coarse(images).split(64):
-        made = {k: v.argmax(1).tolist() for k, v in net(chunk).items()}
-        out += [{k: words[k][made[k][i]] for k in words} for i in range(len(chunk))]
+    for pixels, maps in zip(coarse(images).split(64), look(images, torch.device("cpu")).split(64), strict=True):
+        made = {k: v.argmax(1).tolist() for k, v in net(pixels, maps.float()).items()}
+        out += [{k: words[k][made[k][i]] for k in words} for i in range(len(pixels))]
     return out
 
 
 def accuracy(build: Path = BUILD) -> dict[str, float]:
-    """Returns the checker's share of right answers on renders that it never saw (single things)."""
+    """Returns the checker's share of right answers on renders that it never saw (single things).
+
+    Names that end in `_decoded` are of the same renders after a round trip through the autoencoder.
+    """
     net, words = load_checker(build)
     images, facts = _load("unseen", build)
     rows = [i for i, f in enumerate(facts) if not f["second"]]
-    said = guess(net, words, images[rows])
-    asked = {
-        k: [s[k] == facts[i][k] for s, i in zip(said, rows, strict=True) if facts[i][k] in words[k]] for k in words
-    }
-    return {k: float(np.mean(v)) for k, v in asked.items()}
+    views = {"": images[rows], "_decoded": round_trip(_autoencoder(build), images[rows])}
+    out = {}
+    for ending, pictures in views.items():
+        said = guess(net, words, pictures)
+        for k in words:
+            told = [s[k] == facts[i][k] for s, i in zip(said, rows, strict=True) if facts[i][k] in words[k]]
+            out[k + ending] = float(np.mean(told))
+    return out

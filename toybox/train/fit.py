@@ -1,4 +1,7 @@
-"""The training run of UNet and text encoders: clock-driven, resumable, by one process or by several that share a step."""
+"""The training run of UNet and text encoders: clock-driven, resumable, by one process or by several that share a step.
+
+Checkpoints hold weights, averages and AdamW's state; a resumed run warms its rates up again.
+"""
 
 import os
 import signal
@@ -15,16 +18,20 @@ from transformers import CLIPTokenizer
 
 from toybox.train import runs
 from toybox.train.latents import Corpus, count_latents, load_corpus, token_rows
+from toybox.train.optim import Both
 from toybox.train.runs import BUILD, ROOT, Average, Clock
 from toybox.train.unet import Painter, build_painter, draw_batch, noise_path, shipped_painter, v_loss
 
 LEARNING_RATE = 8e-4
+"""Of AdamW, for all that is no matrix."""
 EVERY = 4
 """Steps between updates of the average."""
 SAVE_SECONDS = 240
 SHEET_STEPS = 400
 """Least number of steps between contact sheets."""
 LOOK_FOR_SHARDS = 400
+WARMUP = 60
+"""Steps of every run, resumed or not, in which the rates rise."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class Plan:
         shipped: start from these packaged weights with a fresh optimizer where no checkpoint is.
         ranks: processes that share every step. On a busy processor, two of one thread lose less than one of two threads, which
             waits for its slower half at every layer.
+        hold: share of the schedule after which the rates fall.
     """
 
     minutes: float
@@ -45,6 +53,7 @@ class Plan:
     lr: float = LEARNING_RATE
     shipped: Path | None = None
     ranks: int = 1
+    hold: float = 0.55
 
 
 class Course:
@@ -60,8 +69,9 @@ class Course:
         if self.where.type == "cpu":
             self.painter.unet.set_attn_processor(AttnProcessor())  # a fifth faster than the fused kernel at these sizes
         self.average = Average(self.painter.parameters(), 0.996)
-        self.optimizer = runs.adamw(self.painter.parameters(), plan.lr)
+        self.optimizer = Both(self.painter.modules().values(), plan.lr, rank=rank, ranks=plan.ranks)
         self.step, elapsed = _restore(self.painter, self.average, self.optimizer, build)
+        self.begun = self.step
         self.clock = Clock(plan.minutes * 60, elapsed)
         self.tokenizer, self.alphas = tokenizer, noise_path().to(self.where)
         self.empty = token_rows(tokenizer, [""])[0]
@@ -78,16 +88,15 @@ class Course:
         share = self.plan.batch // self.plan.ranks
         batch = draw_batch(self.refresh(), self.empty, self.step, batch=share, where=self.where, rank=self.rank)
         with runs.autocast(self.where):
-            loss = v_loss(self.painter, batch, self.alphas).mean()
-        loss.backward()
-        return loss.item()
+            loss = v_loss(self.painter, batch, self.alphas)
+        loss.mean().backward()
+        return loss.mean().item()
 
     def update(self, progress: float) -> float:
         """Makes the step with the learning rate of `progress` and returns the norm of the gradients."""
-        runs.set_rate(self.optimizer, self.plan.lr * runs.rate(progress, self.step, hold=0.55))
+        self.optimizer.set_rate(runs.rate(progress, self.step - self.begun, warmup=WARMUP, hold=self.plan.hold))
         norm = torch.nn.utils.clip_grad_norm_(self.painter.parameters(), 1.0)
         self.optimizer.step()
-        self.optimizer.zero_grad()
         self.step += 1
         if self.step % EVERY == 0:
             self.average.update(self.step // EVERY)
@@ -98,7 +107,7 @@ class Course:
         state = {
             "model": {k: m.state_dict() for k, m in self.painter.modules().items()},
             "average": self.average.kept,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state(),
             "step": self.step,
             "elapsed": self.clock.elapsed,
         }
@@ -110,14 +119,14 @@ class Course:
             offset += len(list(module.parameters()))
 
 
-def _restore(painter: Painter, average: Average, optimizer: torch.optim.Optimizer, build: Path) -> tuple[int, float]:
+def _restore(painter: Painter, average: Average, optimizer: Both, build: Path) -> tuple[int, float]:
     """Loads the checkpoint where there is one and returns its step and elapsed seconds."""
     kept = runs.load_state(build / "checkpoints" / "unet.pt")
     if kept is None:
         return 0, 0.0
     for name, module in painter.modules().items():
         module.load_state_dict(kept["model"][name])
-    optimizer.load_state_dict(kept["optimizer"])
+    optimizer.restore(kept["optimizer"])
     average.kept = [t.to(p.device) for t, p in zip(kept["average"], average.live, strict=True)]
     return kept["step"], kept["elapsed"]
 
@@ -190,6 +199,7 @@ def _loop(course: Course) -> None:
 
 def _work(rank: int, plan: Plan, meeting: str, build: Path) -> None:
     """Runs one rank; ranks meet through a file."""
+    runs.keep_memory()
     if plan.ranks > 1:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // plan.ranks))
         dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=plan.ranks)

@@ -15,6 +15,7 @@ from transformers import CLIPModel, CLIPTokenizer, ViTModel
 from toybox.train import runs
 from toybox.train import sizes as shapes
 from toybox.train.latents import token_rows
+from toybox.train.optim import Both
 from toybox.train.runs import BUILD, Average, Clock
 from toybox.train.shards import Shard, facts_of, read_shard, shard_paths, shoot, to_pixels
 from toybox.train.sizes import FULL
@@ -117,14 +118,29 @@ def vit_embed(vit: ViTModel, pixels: torch.Tensor) -> torch.Tensor:
     return F.normalize(vit(pixel_values=pixels).last_hidden_state[:, 0].float(), dim=-1)
 
 
+def worded(clip: CLIPModel, tokenizer: CLIPTokenizer, phrases: list[str]) -> torch.Tensor:
+    """Returns unit rows of phrases."""
+    return clip_embed(clip, None, token_rows(tokenizer, phrases).long().to(clip.device))
+
+
 def _clip_step(clip: CLIPModel, tokenizer: CLIPTokenizer, build: Path) -> Callable[[np.random.Generator], torch.Tensor]:
-    """Returns the function that draws a batch and gives its loss."""
+    """Returns the function that draws a batch and gives its loss.
+
+    Beside whole captions, pictures are held against the bare words for their class and their colour: that is what prompt
+    fidelity is asked for, and captions alone teach it slowly, since the place tells most of them apart.
+    """
+    from toybox.world import classes, colours
+
     shards = [read_shard(path) for path in shard_paths("clip", build)]
     images = np.concatenate([s.images for s in shards])
-    ids = torch.stack([token_rows(tokenizer, f["captions"]) for s in shards for f in s.facts])
+    facts = [f for s in shards for f in s.facts]
+    ids = torch.stack([token_rows(tokenizer, f["captions"]) for f in facts])
     where = clip.device
-
-    places = np.array([f["place"] for shard in shards for f in shard.facts])
+    nouns, hues = classes(), colours()
+    places = np.array([f["place"] for f in facts])
+    # where two things are in a picture, neither is the class
+    noun_of = torch.tensor([-100 if f["second"] or f["class"] not in nouns else nouns.index(f["class"]) for f in facts])
+    hue_of = np.array([-1 if f["second"] or f["colour"] not in hues else hues.index(f["colour"]) for f in facts])
 
     def step(rng: np.random.Generator) -> torch.Tensor:
         pool = np.arange(len(images))
@@ -133,9 +149,18 @@ def _clip_step(clip: CLIPModel, tokenizer: CLIPTokenizer, build: Path) -> Callab
         chosen = rng.choice(pool, min(128, len(pool)), replace=False)
         pixels = blemish(to_pixels(images[chosen]), rng).to(where)
         said = ids[torch.from_numpy(chosen), torch.from_numpy(rng.integers(0, ids.shape[1], len(chosen)))].long()
+        coloured = np.flatnonzero(hue_of[chosen] >= 0)[:24]
+        opening = ("a photo of a", "a", "the", "a picture of a")[rng.integers(4)]
         with runs.autocast(where):
-            rows = clip_embed(clip, pixels, None), clip_embed(clip, None, said.to(where))
-        return contrast(*rows, clip.logit_scale.exp().clamp(max=100))
+            seen, told = clip_embed(clip, pixels, None), clip_embed(clip, None, said.to(where))
+            things = worded(clip, tokenizer, [f"{opening} {noun}" for noun in nouns])
+            owned = [f"{opening} {hue} {facts[chosen[i]]['class']}" for i in coloured for hue in hues]
+            hued = worded(clip, tokenizer, owned).view(len(coloured), len(hues), -1)
+        scale = clip.logit_scale.exp().clamp(max=100)
+        loss = contrast(seen, told, scale)
+        loss = loss + F.cross_entropy(scale * seen @ things.T, noun_of[chosen].to(where))
+        logits = scale * torch.einsum("bd,bhd->bh", seen[coloured], hued)
+        return loss + F.cross_entropy(logits, torch.from_numpy(hue_of[chosen[coloured]]).to(where))
 
     return step
 
@@ -177,20 +202,19 @@ def train_judge(name: str, minutes: float, *, build: Path = BUILD) -> None:
     else:
         net = shapes.build_toy_vit(FULL).to(where)
         step_of = _vit_step(net, build)
-    average, optimizer = Average(net.parameters(), 0.99), runs.adamw(net.parameters(), LEARNING_RATE, decay=0.05)
+    average, optimizer = Average(net.parameters(), 0.99), Both([net], LEARNING_RATE, decay=0.05)
     kept, step, clock = runs.load_state(path), 0, Clock(minutes * 60, read=runs.small_clock())
     if kept:
         net.load_state_dict(kept["model"])
-        optimizer.load_state_dict(kept["optimizer"])
+        optimizer.restore(kept["optimizer"])
         average.kept, step, clock.elapsed = kept["average"], kept["step"], kept["elapsed"]
     clock.start()
     while (progress := clock.tick()) < 1:
-        runs.set_rate(optimizer, LEARNING_RATE * runs.rate(progress, step, warmup=40, hold=0.3))
+        optimizer.set_rate(runs.rate(progress, step, warmup=40, hold=0.3))
         loss = step_of(np.random.default_rng([11, step]))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
-        optimizer.zero_grad()
         step += 1
         average.update(step)
         if step % 25 == 0:
@@ -201,15 +225,13 @@ def train_judge(name: str, minutes: float, *, build: Path = BUILD) -> None:
     runs.save_state({"weights": average.state(net)}, runs.weights_path(build, name))
 
 
-def _keep(
-    net: torch.nn.Module, average: Average, optimizer: torch.optim.Optimizer, at: tuple[int, float, Path]
-) -> None:
+def _keep(net: torch.nn.Module, average: Average, optimizer: Both, at: tuple[int, float, Path]) -> None:
     step, elapsed, path = at
     runs.save_state(
         {
             "model": net.state_dict(),
             "average": average.kept,
-            "optimizer": optimizer.state_dict(),
+            "optimizer": optimizer.state(),
             "step": step,
             "elapsed": elapsed,
         },

@@ -25,6 +25,8 @@ class Corpus:
     """(N, K, 77) int16 token rows in the first encoder's form."""
     size_ids: torch.Tensor
     """(N, 6) float."""
+    cover: torch.Tensor
+    """(N, h, w) fp16: share of each latent's pixels that belong to a thing."""
 
 
 def latent_path(shard: Path, build: Path = BUILD) -> Path:
@@ -67,12 +69,19 @@ def encode_shards(
             fresh,
             latents=torch.cat(rows).half().numpy(),
             size_ids=shard.size_ids,
+            cover=shrink(shard.masks, rows[0].shape[-1]),
             facts=np.frombuffer(json.dumps(shard.facts).encode(), dtype=np.uint8),
         )
         fresh.replace(goal)
         made += 1
         runs.note(build, "latents", shard=path.stem)
     return made
+
+
+def shrink(masks: np.ndarray, side: int) -> np.ndarray:
+    """Returns the share of each of side x side cells that masks (N, H, W) cover, as fp16."""
+    step = masks.shape[-1] // side
+    return masks.reshape(len(masks), side, step, side, step).mean((2, 4)).astype(np.float16)
 
 
 def strange(caption: str, noun: str, rng: np.random.Generator) -> str:
@@ -102,7 +111,7 @@ def count_latents(build: Path = BUILD, name: str = "train") -> int:
 
 def load_corpus(tokenizer: CLIPTokenizer, name: str = "train", build: Path = BUILD) -> Corpus:
     """Reads all encoded shards and makes token rows of their captions."""
-    latents, ids, numbers = [], [], []
+    latents, ids, numbers, covers = [], [], [], []
     for path in sorted((build / "latents" / name).glob("*.npz")):
         if path.name.endswith(".new.npz"):
             continue
@@ -110,9 +119,10 @@ def load_corpus(tokenizer: CLIPTokenizer, name: str = "train", build: Path = BUI
             facts = json.loads(file["facts"].tobytes())
             latents.append(torch.from_numpy(file["latents"]))
             numbers.append(torch.from_numpy(file["size_ids"]).float())
+            covers.append(torch.from_numpy(file["cover"]))
         rng = np.random.default_rng([5, int(path.stem)])
         captions = [strange(c, f["class"], rng) if rng.random() < 0.04 else c for f in facts for c in f["captions"]]
         ids.append(token_rows(tokenizer, captions).view(len(facts), -1, POSITIONS))
     if not latents:
         raise SystemExit("no latents in build/toybox/latents: run `python -m toybox.train shards` first")
-    return Corpus(torch.cat(latents), torch.cat(ids), torch.cat(numbers))
+    return Corpus(torch.cat(latents), torch.cat(ids), torch.cat(numbers), torch.cat(covers))

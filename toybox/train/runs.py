@@ -1,8 +1,10 @@
 """What every training stage shares: device, clock-driven schedule, averaged weights, checkpoints, logs."""
 
+import ctypes
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,6 +14,18 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "toybox"
+
+
+def keep_memory() -> None:
+    """Asks glibc to keep freed memory instead of giving each large block back to the system.
+
+    Without it half the time of a round trip through the autoencoder goes into fresh pages. Other systems are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        trim_threshold, mmap_threshold, most = -1, -3, 2**30
+        mallopt(mmap_threshold, most)
+        mallopt(trim_threshold, most)
 
 
 def small_clock() -> Callable[[], float]:

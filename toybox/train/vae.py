@@ -211,6 +211,55 @@ def finish(state: dict[str, torch.Tensor], scenes: np.ndarray, *, build: Path = 
     runs.done_path(build, "vae").write_text("trained\n")
 
 
+def tune_decoder(minutes: float, *, batch: int = 8, build: Path = BUILD, sizes: Sizes = FULL) -> None:
+    """Trains the finished autoencoder's decoder alone, on whole pictures, so that latents and UNet stay valid.
+
+    Training windows are half a picture wide, so the first schedule hardly sees a picture's corners; this one does.
+
+    Args:
+        minutes: processor time on one thread, or wall time with a GPU.
+        batch: pictures a step, one of them a photo.
+        build: folder of work products.
+        sizes: widths.
+    """
+    kept, where = runs.read_weights(build, "vae"), runs.device()
+    if kept is None:
+        raise SystemExit("no trained VAE in build/toybox/weights: run `python -m toybox.train vae` first")
+    vae = build_vae(sizes).to(where)
+    vae.load_state_dict(kept["weights"])
+    vae.encoder.requires_grad_(False)
+    vae.quant_conv.requires_grad_(False)
+    learning = [p for p in vae.parameters() if p.requires_grad]
+    average, optimizer = Average(learning, 0.998), runs.adamw(learning, LEARNING_RATE)
+    clock, step = Clock(minutes * 60, read=runs.small_clock()), 0
+    free, scenes = photos(), gather_pictures(("train",), build)
+    free = [photo for photo in free if min(photo.shape[:2]) >= sizes.side]
+    clock.start()
+    while (progress := clock.tick()) < 1:
+        pixels = crops(scenes, free, np.random.default_rng([3, step]), batch=batch, side=sizes.side).to(where)
+        runs.set_rate(optimizer, LEARNING_RATE * runs.rate(progress, step, hold=0.5))
+        with runs.autocast(where):
+            with torch.no_grad():
+                latents = DiagonalGaussianDistribution(vae.quant_conv(vae.encoder(pixels)).float()).sample()
+            made = vae.decoder(vae.post_quant_conv(latents)).float()
+        square = (made - pixels).pow(2).mean()
+        loss = (made - pixels).abs().mean() + square + 0.5 * edge_loss(made, pixels)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        step += 1
+        average.update(step)
+        if step % 50 == 0:
+            facts = {"loss": loss.item(), "psnr": -10 * float(torch.log10(square.detach() / 4))}
+            runs.note(build, "decoder", step=step, progress=progress, **facts)
+    state = vae.state_dict()
+    names = [name for name, p in vae.named_parameters() if p.requires_grad]
+    state |= dict(zip(names, average.kept, strict=True))
+    runs.save_state({**kept, "weights": {k: v.cpu() for k, v in state.items()}}, runs.weights_path(build, "vae"))
+    runs.done_path(build, "decoder").write_text(f"{step}\n")
+
+
 @torch.no_grad()
 def psnr(vae: AutoencoderKL, images: np.ndarray) -> float:
     """Returns the mean peak signal-to-noise ratio in dB of encoding (mode) and decoding."""
