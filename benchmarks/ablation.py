@@ -1,109 +1,125 @@
 """Captions {plain, structured} x regularization {none, class images, structured}: same method, equal steps, toybox subjects.
 
-    python -m benchmarks.ablation --subjects 6 --seeds 2 --hours 3
+    python -m benchmarks.ablation --subjects 6 --seeds 2 --jobs 2 --hours 3
 
-Every cell is an ordinary run, scored by evaluators that did not pick it. The first run is timed and the total printed;
-the command stops when the hours are used up, names the cells that did not run, and goes on where it was when repeated.
+Every cell is an ordinary run, scored by evaluators that did not pick it. All six combinations of a subject run beside each
+other, and the first seed of all subjects before the second, so that whatever time leaves is a fair table. The command stops
+when the hours are used up, names the cells that did not run, and goes on where it was when repeated.
 """
 
 import argparse
 import itertools
-import time
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from benchmarks.cells import interval, run_cell, write_rows
+from benchmarks.cells import (
+    KEYS,
+    Arm,
+    Cell,
+    Row,
+    Standing,
+    add_options,
+    arm_recipe,
+    closing,
+    command,
+    interval,
+    run_cells,
+    write_page,
+)  # fmt: skip
 from ipseity.core.files import read_json
-from ipseity.recipe import parse, read_text
 
 CAPTIONS, REGULARIZATIONS = ("plain", "structured"), ("none", "class_images", "structured")
-KEYS = ("identity/toy_vit", "identity/efficientnet_lite2", "prompt_fidelity/minilm_conse")
-BASELINE = ("plain", "class_images")
+ARMS: tuple[Arm, ...] = tuple(itertools.product(CAPTIONS, REGULARIZATIONS))
+BASELINE: Arm = ("plain", "class_images")
+Block = dict[Arm, Row]
 
 
-def recipe(subject: Path, captions: str, regularization: str, *, seed: int, steps: int, work: Path) -> dict[str, Any]:
-    """Give the recipe of a cell."""
-    data = parse(read_text(Path("data-centric")), "data-centric")
-    facts = read_json(subject / "subject.json")
-    data |= {
-        "name": f"{subject.name}-{captions}-{regularization}",
-        "seed": seed,
-        "runs": str(work / "runs"),
-        "sets": str(work / "sets"),
-    }
-    data["subject"] = {"photos": str(subject), "class_noun": facts["class_noun"]}
-    data["captions"] = {"use": captions}
-    images = data["regularization"]["images"]
-    options = {"none": {}, "class_images": {"images": images}, "structured": {"images": images, "bank": "toybox"}}
-    data["regularization"] = {"use": regularization, **options[regularization]}
-    data["fit"] |= {"max_train_steps": steps, "save_every": max(1, steps // 5)}
-    return data
+def cells(chosen: argparse.Namespace) -> list[Cell]:
+    """List the runs, the most needed first."""
+    folder = Path(str(files("ipseity") / "assets" / "subjects"))
+    subjects = sorted(path.parent for path in folder.glob("*/subject.json"))
+    chosen_ones = [path for path in subjects if not chosen.only or path.name in chosen.only][: chosen.subjects]
+    nouns = {path: read_json(path / "subject.json")["class_noun"] for path in chosen_ones}
+    return [
+        Cell(
+            {"subject": path.name, "captions": arm[0], "regularization": arm[1], "seed": seed},
+            arm_recipe(path, nouns[path], arm, chosen, seed=seed),
+        )
+        for seed, path, arm in itertools.product(range(chosen.seeds), chosen_ones, ARMS)
+    ]
+
+
+def blocks(rows: list[Row]) -> dict[tuple[str, int], Block]:
+    """Give (subject, seed) -> its six runs, of those that are complete: only they are compared."""
+    found: dict[tuple[str, int], Block] = {}
+    for row in rows:
+        found.setdefault((row["subject"], row["seed"]), {})[row["captions"], row["regularization"]] = row
+    return {place: block for place, block in found.items() if len(block) == len(ARMS)}
+
+
+def page(standing: Standing, chosen: argparse.Namespace) -> str:
+    """Lay out means, paired differences to plain captions with class images, and the flags."""
+    whole = blocks(standing.rows)
+    subjects = {subject for subject, _ in whole}
+    lines = [
+        "# Captions and regularization, like for like\n",
+        f"`{command('ablation', chosen, told=('subjects', 'seeds'))}`" + (f" `--only {' '.join(chosen.only)}`" if chosen.only else "") + "\n",
+        f"Means over subjects and seeds for which all six combinations ran (subjects: {len(subjects)}; runs of each combination: {len(whole)}); "
+        "in brackets the paired difference to plain captions with class images and its 95 % interval over subjects. "
+        "Without regularization a step shows one picture, else two.\n",
+        "| captions | regularization | runs | " + " | ".join(KEYS) + " | runs with flags |", "|---|---|---|" + "---|" * len(KEYS) + "---|",
+    ]  # fmt: skip
+    for arm in ARMS if whole else ():
+        words = [compared(whole, arm, key) for key in KEYS]
+        raised = [flag for block in whole.values() for flag in block[arm]["flags"]]
+        told = ", ".join(f"{raised.count(name)} {name}" for name in sorted(set(raised))) or "0"
+        lines.append(f"| {arm[0]} | {arm[1]} | {len(whole)} | " + " | ".join(words) + f" | {told} |")
+    return "\n".join([*lines, "", *flags(standing.rows), *closing(standing)]) + "\n"
+
+
+def compared(whole: dict[tuple[str, int], Block], arm: Arm, key: str) -> str:
+    """Write a combination's mean, and its difference to the baseline: seeds are averaged within a subject first."""
+    values = [block[arm]["scores"].get(key) for block in whole.values()]
+    there = [value for value in values if value is not None]
+    if not there:
+        return "-"
+    gaps: dict[str, list[float]] = {}
+    for (subject, _), block in whole.items():
+        mine, base = block[arm]["scores"].get(key), block[BASELINE]["scores"].get(key)
+        if mine is not None and base is not None:
+            gaps.setdefault(subject, []).append(mine - base)
+    mean = f"{sum(there) / len(there):.3f}"
+    if arm == BASELINE or not gaps:
+        return mean
+    return mean + " ({:+.3f}; {:+.3f} to {:+.3f})".format(*interval([sum(gap) / len(gap) for gap in gaps.values()]))
+
+
+def flags(rows: list[Row]) -> list[str]:
+    """List the flags that were raised, run by run."""
+    raised = [
+        f"* {row['subject']}, {row['captions']}, {row['regularization']}, seed {row['seed']}: {text}"
+        for row in rows
+        for text in row["flags"].values()
+    ]
+    return ["Flags raised: " + ("none." if not raised else f"\n\n{chr(10).join(raised)}"), ""]
 
 
 def main() -> None:
-    """Run what time allows and write the table."""
+    """Run what time allows and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--subjects", type=int, default=6)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--hours", type=float, default=3.0)
-    parser.add_argument("--work", type=Path, default=Path("build/ablation"))
-    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    parser.add_argument(
+        "--subjects", type=int, default=6, help="the first so many of the shipped subjects (%(default)s)"
+    )
+    parser.add_argument("--seeds", type=int, default=2, help="(%(default)s)")
+    parser.add_argument("--only", nargs="*", default=None, metavar="NAME", help="only these subjects")
+    add_options(parser, work="build/ablation")
     chosen = parser.parse_args()
-    subjects = sorted(
-        path.parent for path in Path(str(files("ipseity") / "assets" / "subjects")).glob("*/subject.json")
-    )[: chosen.subjects]
-    cells = list(itertools.product(range(chosen.seeds), subjects, CAPTIONS, REGULARIZATIONS))
-    started, rows, left = time.perf_counter(), [], []
-    for number, (seed, subject, captions, regularization) in enumerate(cells):
-        if time.perf_counter() - started > chosen.hours * 3600:
-            left.append(f"{subject.name}, {captions}, {regularization}, seed {seed}")
-            continue
-        scores = run_cell(recipe(subject, captions, regularization, seed=seed, steps=chosen.steps, work=chosen.work))
-        rows.append(
-            {"subject": subject.name, "captions": captions, "regularization": regularization, "seed": seed, **scores}
-        )
-        write_rows(chosen.out / "ablation.json", rows)
-        if number == 0:
-            print(
-                f"one run: {time.perf_counter() - started:.0f} s; {len(cells)} runs: {(time.perf_counter() - started) * len(cells) / 3600:.1f} h",
-                flush=True,
-            )
-    page = table(rows, left, chosen)
-    (chosen.out / "ablation.md").write_text(page)
-    print(page)
 
+    def show(standing: Standing) -> None:
+        write_page(chosen.out, "ablation", page(standing, chosen), standing.rows)
 
-def table(rows: list[dict[str, Any]], left: list[str], chosen: argparse.Namespace) -> str:
-    """Lay out means and paired differences to plain captions with class images."""
-    lines = [f"# Captions and regularization, like for like\n\n`python -m benchmarks.ablation --subjects {chosen.subjects} --seeds {chosen.seeds} --steps {chosen.steps}`\n",
-             "Means over subjects and seeds; in brackets the paired difference to plain captions with class images and its 95 % interval over subjects.\n",
-             "| captions | regularization | runs | " + " | ".join(KEYS) + " |", "|---|---|---|" + "---|" * len(KEYS)]  # fmt: skip
-    names = sorted({row["subject"] for row in rows})
-    for cell in itertools.product(CAPTIONS, REGULARIZATIONS):
-        here = [row for row in rows if (row["captions"], row["regularization"]) == cell]
-        if not here:
-            continue
-        words = []
-        for key in KEYS:
-            mine = {name: _mean(here, name, key) for name in names}
-            base = {
-                name: _mean([r for r in rows if (r["captions"], r["regularization"]) == BASELINE], name, key)
-                for name in names
-            }
-            both = [mine[n] - base[n] for n in names if mine[n] is not None and base[n] is not None]
-            mean = sum(v for v in mine.values() if v is not None) / max(1, sum(v is not None for v in mine.values()))
-            d = interval(both) if both and cell != BASELINE else None
-            words.append(f"{mean:.3f}" + (f" ({d[0]:+.3f}; {d[1]:+.3f} to {d[2]:+.3f})" if d else ""))
-        lines.append(f"| {cell[0]} | {cell[1]} | {len(here)} | " + " | ".join(words) + " |")
-    lines.append("\nNot run: " + ("; ".join(left) if left else "nothing") + ".")
-    return "\n".join(lines) + "\n"
-
-
-def _mean(rows: list[dict[str, Any]], subject: str, key: str) -> float | None:
-    values = [row[key] for row in rows if row["subject"] == subject and key in row]
-    return sum(values) / len(values) if values else None
+    spent = run_cells(cells(chosen), jobs=chosen.jobs, hours=chosen.hours, show=show)
+    print((chosen.out / "ablation.md").read_text(encoding="utf-8") + "\n" + spent)
 
 
 if __name__ == "__main__":

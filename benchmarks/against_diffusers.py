@@ -1,10 +1,10 @@
 """Images a second and memory, beside diffusers' own `train_dreambooth_lora_sdxl.py`, on the toybox with equal settings.
 
-The script is not committed: take it from the release of diffusers that is installed (`examples/dreambooth/`) and name it
-with `--script`. It imports a few transforms from torchvision; `benchmarks/stand_in` gives them through Pillow. Both sides
-train a LoRA of the same rank on the same photos and class images, one of each a step, without drawing anything. Each
-program runs twice, with few and with many steps, and the difference of the two times counts: imports, loading and caching
-fall out. Runs alternate, so that a change of the machine's speed meets both.
+The script is not committed: take it from diffusers' repository (`examples/dreambooth/`), from a release that is not newer
+than the one installed, and name it with `--script`. Both sides train a LoRA of the same rank on the same photos and class
+images, one of each a step, with the prior loss, in fp32, without drawing anything. Each program runs twice, with few and
+with many steps, and the difference of the two times counts: imports, loading and caching fall out. The order turns with
+each round, so that a change of the machine's speed meets all. Peaks are those of the whole process.
 
     python -m benchmarks.against_diffusers --script train_dreambooth_lora_sdxl.py
 """
@@ -12,107 +12,152 @@ fall out. Runs alternate, so that a change of the machine's speed meets both.
 import argparse
 import json
 import os
-import resource
+import re
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-RANK, FEW, MANY, SIDE = 16, 20, 120, 128
+from benchmarks.processes import run
+
+RANK, SIDE, IMAGES_A_STEP = 16, 128, 2
 HERE = Path(__file__).parent
+THEIRS, CACHED, ENCODED = "diffusers' script", "ipseity", "ipseity, latents not cached"
+Program = Callable[[int], Sequence[str]]
 
 
-def theirs(script: Path, photos: Path, classes: Path, steps: int, out: Path) -> list[str]:
+def theirs(script: Path, pictures: Path, steps: int, out: Path) -> list[str]:
     """Give the command that runs diffusers' script."""
     options = {
         "pretrained_model_name_or_path": files("ipseity") / "assets" / "toybox",
-        "instance_data_dir": photos, "instance_prompt": "a photo of a sks mug",
-        "class_data_dir": classes, "class_prompt": "a photo of a mug", "num_class_images": len(list(classes.iterdir())),
+        "instance_data_dir": pictures / "photos", "instance_prompt": "a photo of a sks mug",
+        "class_data_dir": pictures / "classes", "class_prompt": "a photo of a mug",
+        "num_class_images": len(list((pictures / "classes").iterdir())),
         "resolution": SIDE, "rank": RANK, "train_batch_size": 1, "max_train_steps": steps, "learning_rate": 5e-4,
-        "lr_scheduler": "constant", "lr_warmup_steps": 0, "checkpointing_steps": 10**6, "dataloader_num_workers": 0,
-        "mixed_precision": "no", "seed": 0, "output_dir": out,
+        "adam_weight_decay": 1e-2, "lr_scheduler": "constant", "lr_warmup_steps": 0, "checkpointing_steps": 10**6,
+        "dataloader_num_workers": 0, "mixed_precision": "no", "seed": 0, "output_dir": out,
     }  # fmt: skip
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    return [sys.executable, str(script), "--with_prior_preservation", *words]
+    return [sys.executable, "-c", _LAUNCH, str(HERE / "stand_in"), str(script), "--with_prior_preservation", *words]
 
 
-def ours(photos: Path, classes: Path, steps: int, *, cached: bool) -> list[str]:
+_LAUNCH = """
+import importlib.util, runpy, sys
+stand_in = sys.argv[1]
+sys.argv = sys.argv[2:]
+if importlib.util.find_spec("torchvision") is None:
+    # transformers must find out that torchvision is absent before the stand-in is there for the script
+    from transformers.utils import is_torchvision_available
+    is_torchvision_available()
+    sys.path.insert(0, stand_in)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def ours(pictures: Path, steps: int, *, cached: bool) -> list[str]:
     """Give the command that runs this package's loop on the same pictures."""
-    words = ["--photos", str(photos), "--classes", str(classes), "--steps", str(steps)]
+    words = ["--pictures", str(pictures), "--steps", str(steps), "--rank", str(RANK)]
     return [sys.executable, "-m", "benchmarks.lora_steps", *words, *([] if cached else ["--uncached"])]
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Run a command; give its seconds and the most memory it held, in GiB."""
-    paths = [str(HERE.parent), os.environ.get("PYTHONPATH", "")]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
-    started = time.perf_counter()
-    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    said, _ = process.communicate()
-    seconds = time.perf_counter() - started
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command[:3])} ... ended with {process.returncode}:\n{said[-3000:]}")
-    found = [json.loads(line) for line in said.splitlines() if line.startswith('{"peak_gib"')]
-    return seconds, found[-1]["peak_gib"] if found else float("nan")
+def measure(programs: dict[str, Program], *, few: int, many: int, rounds: int) -> list[dict[str, Any]]:
+    """Run every program with few and many steps, round after round, and give a row for each."""
+    rates: dict[str, list[float]] = {name: [] for name in programs}
+    peaks, forecasts = dict.fromkeys(programs, 0.0), dict.fromkeys(programs, float("nan"))
+    for turn in range(rounds):
+        order = list(programs)[turn % len(programs) :] + list(programs)[: turn % len(programs)]
+        for name in order:
+            short, long = run(programs[name](few)), run(programs[name](many))
+            rates[name].append(IMAGES_A_STEP * (many - few) / (long.seconds - short.seconds))
+            peaks[name] = max(peaks[name], long.peak_gib)
+            told = [json.loads(line) for line in long.said.splitlines() if line.startswith('{"forecast_gib"')]
+            forecasts[name] = told[-1]["forecast_gib"] if told else float("nan")
+            print(f"round {turn + 1}: {name}: {rates[name][-1]:.2f} images/s, {long.peak_gib:.2f} GiB", flush=True)
+    rows = []
+    for name in programs:
+        ratios = [a / b for a, b in zip(rates[name], rates[THEIRS], strict=True)]
+        rows.append(
+            {
+                "program": name,
+                "images_per_second": statistics.median(rates[name]),
+                "ratio": statistics.median(ratios),
+                "ratio_range": [min(ratios), max(ratios)],
+                "peak_gib": peaks[name],
+                "memory_ratio": peaks[name] / peaks[THEIRS],
+                "forecast_gib": forecasts[name] if forecasts[name] == forecasts[name] else None,
+            }
+        )
+    return rows
 
 
-def with_peak(command: list[str]) -> list[str]:
-    """Wrap a Python script so that it prints its own memory peak at the end."""
-    code = (
-        "import sys, runpy, resource, json; sys.argv = sys.argv[1:]\n"
-        # transformers must find out that torchvision is absent before the stand-in is there for the script
-        "from transformers.utils import is_torchvision_available\nis_torchvision_available()\n"
-        f"sys.path.insert(0, {str(HERE / 'stand_in')!r})\n"
-        "try:\n    runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "finally:\n    print(json.dumps({'peak_gib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}), flush=True)"
-    )
-    return [command[0], "-c", code, *command[1:]]
+def page(rows: Sequence[dict[str, Any]], chosen: argparse.Namespace) -> str:
+    """Lay out the rows, with a note on what stood in for what."""
+    lines = [
+        "# Beside diffusers' training script\n",
+        f"`python -m benchmarks.against_diffusers --script train_dreambooth_lora_sdxl.py --few {chosen.few} --many {chosen.many} --rounds {chosen.rounds}`\n",
+        "| program | images/s | ratio (range) | peak GiB | ratio | forecast GiB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        low, high = row["ratio_range"]
+        forecast = "-" if row["forecast_gib"] is None else f"{row['forecast_gib']:.2f}"
+        speed = f"{row['images_per_second']:.2f} | {row['ratio']:.2f} ({low:.2f} to {high:.2f})"
+        lines.append(f"| {row['program']} | {speed} | {row['peak_gib']:.2f} | {row['memory_ratio']:.2f} | {forecast} |")
+    return "\n".join([*lines, "", note(chosen.script, chosen.rounds)]) + "\n"
+
+
+def note(script: Path, rounds: int) -> str:
+    """Say what is equal, what stood in for what, and what is counted."""
+    asked = re.search(r'check_min_version\("([^"]+)"\)', script.read_text(encoding="utf-8"))
+    said = [
+        f"Toybox, {SIDE} px, LoRA of rank {RANK} on the denoiser's attention, AdamW, fp32, batches of one photo and one class image, prior loss on. "
+        f"Median of {rounds} rounds of (many - few) steps, so that starting, loading and caching do not count; peaks are of the whole process.",
+        f"The script asks for diffusers {asked.group(1) if asked else 'of an unknown version'}; installed is {version('diffusers')}, "
+        f"with torch {version('torch')} on {os.environ.get('OMP_NUM_THREADS') or os.cpu_count()} threads.",
+        "It encodes its pictures in each step and its two prompts once; so does the row without cached latents.",
+    ]
+    if find_spec("torchvision") is None:
+        said.append(
+            "torchvision is not installed: for the script's resizing, cropping and normalizing, done once before its first step, "
+            "a stand-in through Pillow is used (benchmarks/stand_in)."
+        )
+    if find_spec("tensorboard") is None:
+        said.append("tensorboard is not installed: the script runs without a tracker.")
+    return " ".join(said)
 
 
 def main() -> None:
     """Print one row a program, and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--script", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=None, help="also write the rows as JSON")
-    chosen = parser.parse_args()
-    from benchmarks.lora_steps import make_class_images, tour_photos
-
-    with tempfile.TemporaryDirectory() as scratch:
-        photos, classes = tour_photos(Path(scratch) / "photos"), make_class_images(Path(scratch) / "classes")
-        programs = {
-            "diffusers script": lambda n: with_peak(theirs(chosen.script, photos, classes, n, Path(scratch) / "out")),
-            "ipseity": lambda n: ours(photos, classes, n, cached=True),
-            "ipseity, nothing cached": lambda n: ours(photos, classes, n, cached=False),
-        }
-        rates: dict[str, list[float]] = {name: [] for name in programs}
-        peaks: dict[str, list[float]] = {name: [] for name in programs}
-        for _ in range(chosen.rounds):
-            for name, command in programs.items():
-                (short, _), (long, peak) = timed(command(FEW)), timed(command(MANY))
-                rates[name].append(2 * (MANY - FEW) / (long - short))
-                peaks[name].append(peak)
-    first = "diffusers script"
-    rows = []
-    for name in programs:
-        ratio = [a / b for a, b in zip(rates[name], rates[first], strict=True)]
-        rows.append({"program": name, "images_per_second": statistics.median(rates[name]), "ratio": statistics.median(ratio),
-                     "ratio_range": [min(ratio), max(ratio)], "peak_gib": max(peaks[name])})  # fmt: skip
-    print(
-        f"{'program':26} {'images/s':>9} {'ratio':>6} {'range':>13} {'peak GiB':>9}   (rank {RANK}, {SIDE} px, 1 subject + 1 class image a step, fp32)"
+    parser.add_argument("--script", type=Path, required=True, help="diffusers' train_dreambooth_lora_sdxl.py")
+    parser.add_argument("--few", type=int, default=20, help="steps of the short run (%(default)s)")
+    parser.add_argument("--many", type=int, default=120, help="steps of the long run (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="(%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=None, help="folder for a page and its numbers; else they are printed"
     )
-    for row in rows:
-        low, high = row["ratio_range"]
-        print(
-            f"{row['program']:26} {row['images_per_second']:9.2f} {row['ratio']:6.2f} {low:6.2f}-{high:<6.2f} {row['peak_gib']:9.2f}"
-        )
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        pictures = Path(scratch) / "pictures"
+        run([sys.executable, "-m", "benchmarks.lora_steps", "--prepare", str(pictures)])
+        programs: dict[str, Program] = {
+            THEIRS: lambda steps: theirs(chosen.script.resolve(), pictures, steps, Path(scratch) / "out"),
+            CACHED: lambda steps: ours(pictures, steps, cached=True),
+            ENCODED: lambda steps: ours(pictures, steps, cached=False),
+        }
+        rows = measure(programs, few=chosen.few, many=chosen.many, rounds=chosen.rounds)
+    text = page(rows, chosen)
+    print("\n" + text)
     if chosen.out:
-        chosen.out.write_text(json.dumps(rows, indent=2) + "\n")
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        (chosen.out / "against_diffusers.md").write_text(text, encoding="utf-8")
+        (chosen.out / "against_diffusers.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    assert resource, "peaks are read with the resource module"
     main()

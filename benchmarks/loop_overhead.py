@@ -2,7 +2,7 @@
 
 Both run in one process, in turns, a block of steps each; of the ratios of all pairs of blocks the median is told.
 
-    python benchmarks/loop_overhead.py [--base tiny|toybox] [--pairs 15] [--steps 10] [--rows 4]
+    python -m benchmarks.loop_overhead [--base tiny|toybox] [--pairs 15] [--steps 10] [--rows 4]
 """
 
 import argparse
@@ -49,7 +49,7 @@ def begin(base: Any) -> Any:
     from ipseity.methods.lora import PLUGIN
 
     photo = Photo(Path("photo.png"), Image.new("RGB", (64, 64)), "0")
-    return PLUGIN.begin(base, Subject("mug", (photo,), "mug", "sks"), {}, PLUGIN.Options(rank=16))
+    return PLUGIN.begin(base, Subject("mug", (photo,), "mug", "sks"), {}, PLUGIN.Options.model_validate({"rank": 16}))
 
 
 def wait(device: torch.device) -> None:
@@ -88,7 +88,7 @@ def measure(base: Any, *, pairs: int, steps: int, rows: int, folder: Path) -> di
     learner, batches, engine = begin(base), OneBatch(base, rows), Single.start(SingleOptions(device=base.device.type))
     bare, run = Bare(learner, batches.batch), Run(folder)
     total = steps * (pairs + 1)
-    options = FitOptions(max_train_steps=total + 1, learning_rate=RATE, save_every=total + 1)
+    options = FitOptions.model_validate({"max_train_steps": total + 1, "learning_rate": RATE, "save_every": total + 1})
     ours, theirs = [], []
     with run.open("", {}):
         events = run.record(fit(learner, batches, engine, run, options))
