@@ -23,11 +23,14 @@ from ipseity.flows.evaluate import evaluate_flow
 from ipseity.flows.export import export_flow
 from ipseity.flows.generate import Wish, generate_flow, read_run
 from ipseity.flows.personalize import PersonalizeWish as PersonalizeWish
-from ipseity.flows.personalize import derive, find_run, tour_recipe, whole_flow
-from ipseity.flows.setting import set_out
+from ipseity.flows.personalize import derive as derive
+from ipseity.flows.personalize import find_run, whole_flow
+from ipseity.flows.personalize import tour_recipe as tour_recipe
+from ipseity.flows.setting import set_out, start_engine
 from ipseity.flows.synthesize import synthesize_flow
 from ipseity.flows.train import forecast_flow, train_flow
-from ipseity.recipe import read_recipe, read_text
+from ipseity.recipe import Recipe, read_text
+from ipseity.recipe import read_recipe as read_recipe
 from ipseity.training.launch import launched, relaunch
 from ipseity.training.run import Run
 
@@ -66,12 +69,12 @@ def new_recipe(path: Path, source: str) -> Told:
 
 def synthesize_recipe(path: Path, settings: Iterable[str] = ()) -> Told:
     """Make the regularization set of a recipe; gives the set's folder."""
-    return (yield from synthesize_flow(set_out(read_recipe(path, settings))))
+    return (yield from synthesize_flow(set_out(read_recipe(path, settings), alone=True)))
 
 
 def show_requests(path: Path, settings: Iterable[str] = ()) -> Answer:
     """List the prompts that a recipe's regularization set asks for, and the training captions beside them."""
-    setting = set_out(read_recipe(path, settings))
+    setting = set_out(read_recipe(path, settings), alone=True)
     data = {
         "captions": [example.captions[0] for example in setting.examples],
         "requests": [{"prompt": request.prompt, "seed": request.seed} for request in setting.requests],
@@ -89,7 +92,7 @@ def train_recipe(
 ) -> Told:
     """Train as a recipe says, or go on where it was left; gives the picked checkpoint."""
     recipe = read_recipe(path, settings)
-    setting = set_out(recipe)
+    setting = set_out(recipe, alone=dry_run)
     if dry_run:
         return (yield from forecast_flow(setting))
     run = find_run(recipe, folder)
@@ -97,14 +100,13 @@ def train_recipe(
     return (yield from train_flow(setting, run))
 
 
-def relaunch_for(path: Path, settings: Iterable[str], argv: Sequence[str]) -> int | None:
+def relaunch_for(recipe: Recipe, argv: Sequence[str]) -> int | None:
     """Start the same command again in as many processes as the recipe's engine wants.
 
     Returns:
         Their exit code, or None where this process shall do the work itself.
     """
-    options = read_recipe(path, settings).engine.options
-    wanted = getattr(options, "num_processes", 1)
+    wanted = getattr(recipe.engine.options, "num_processes", 1)
     return relaunch(["-m", "ipseity.surfaces.cli", *argv], wanted) if wanted > 1 and not launched() else None
 
 
@@ -113,7 +115,7 @@ def generate_run(
 ) -> Told:
     """Draw a learned subject in new scenes; gives the pictures' paths."""
     recipe, identity = read_run(folder)
-    base = recipe.base.plugin.load(recipe.base.options, recipe.engine.plugin.start(recipe.engine.options).device)
+    base = recipe.base.plugin.load(recipe.base.options, start_engine(recipe.engine, alone=True).device)
     wish = Wish(tuple(prompts), count, seed, scale)
     return (yield from generate_flow(base, identity, wish, options=recipe.draw, folder=out or folder / "generated"))
 
@@ -121,7 +123,7 @@ def generate_run(
 def evaluate_run(folder: Path) -> Told:
     """Score a run with the evaluators that did not pick it, and write its report; gives the report's path."""
     recipe, _ = read_run(folder)
-    return (yield from evaluate_flow(set_out(recipe), Run(folder)))
+    return (yield from evaluate_flow(set_out(recipe, alone=True), Run(folder)))
 
 
 def export_run(folder: Path, form: str, *, out: Path | None = None) -> Told:
@@ -157,6 +159,7 @@ def _table(console: Console, title: str, rows: Sequence[dict[str, Any]]) -> None
 
 
 __all__ = [
-    "Failure", "IpseityError", "PersonalizeWish", "Refusal", "doctor", "evaluate_run", "events", "export_run", "generate_run",
-    "inventory", "new_recipe", "Noticed", "personalize", "relaunch_for", "show_requests", "synthesize_recipe", "tour", "train_recipe",
+    "Failure", "IpseityError", "PersonalizeWish", "Refusal", "derive", "doctor", "evaluate_run", "events", "export_run",
+    "generate_run", "inventory", "new_recipe", "Noticed", "personalize", "read_recipe", "relaunch_for", "show_requests",
+    "synthesize_recipe", "tour", "tour_recipe", "train_recipe",
 ]  # fmt: skip

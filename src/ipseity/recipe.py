@@ -152,6 +152,8 @@ def make_recipe(data: Mapping[str, Any], *, origin: str = "the recipe") -> Recip
         )
     recipe = Recipe(**parts)
     _fits(recipe)
+    _are_known(recipe.evaluate, origin)
+    _can_pick(recipe.evaluate, origin)
     return recipe
 
 
@@ -279,6 +281,33 @@ def _fits(recipe: Recipe) -> None:
             f"method '{recipe.method.name}' needs {_words(needs)}; base '{recipe.base.name}' offers no {_words(lacking)}",
             f"a base that offers it: {', '.join(fitting) or 'none is installed'}",
             "change base.use or method.use",
+        )
+
+
+def _are_known(options: EvaluateOptions, origin: str) -> None:
+    """Refuse evaluators and metrics that nobody has heard of now, and not when there is something to score."""
+    asked = {
+        "pick": ("encoders", (options.pick,)),
+        "score": ("encoders", options.score),
+        "metrics": ("metrics", options.metrics),
+    }
+    for key, (room, chosen) in asked.items():
+        known = names(room)
+        if unknown := [name for name in chosen if name not in known]:
+            raise RecipeError(
+                f"{origin}: evaluate.{key} names '{unknown[0]}'",
+                f"one of: {', '.join(known)}",
+                _nearest(unknown[0], known),
+            )
+
+
+def _can_pick(options: EvaluateOptions, origin: str) -> None:
+    able = [name for name in names("encoders") if {"image", "text"} <= find("encoders", name).offers]
+    if options.pick not in able:
+        raise RecipeError(
+            f"{origin}: evaluate.pick is '{options.pick}', which does not read both pictures and texts",
+            f"one of: {', '.join(able)}",
+            "choose one of them to pick, and let this one score",
         )
 
 

@@ -16,8 +16,8 @@ from ipseity.core.errors import WeightsError
 from ipseity.core.image import to_pixels
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch, Example
-from ipseity.data.batches import DataOptions, make_batches
-from ipseity.data.cache import CropOptions, cache_latents
+from ipseity.data.batches import DataOptions, make_batches, prepare_batches
+from ipseity.data.cache import CropOptions, cache_latents, silently
 from ipseity.data.crops import TIGHT_BELOW, Crop, cut, cut_mask, plan_crops
 from ipseity.data.grammar import CLOSE_UP, with_crop
 from tests.fixtures.bad_images import disc, photo
@@ -166,8 +166,20 @@ def test_close_ups_are_said_to_be(base):
     assert said == {True, False}
 
 
+def test_caching_tells_how_far_it_is(base):
+    told, gradients = {}, set()
+    for event in prepare_batches(base, SUBJECT, SHOWN, DataOptions(crops=3, regularization_crops=2)):
+        assert event.done > told.get(event.stage, (0, 0))[0], "each stage only grows"
+        told[event.stage] = (event.done, event.total)
+        gradients.add(torch.is_grad_enabled())
+    assert list(told) == ["cache latents", "cache regularization latents", "cache text"]
+    assert told["cache latents"] == (9, 9) and told["cache regularization latents"] == (14, 14)
+    assert told["cache text"][0] == told["cache text"][1] > 1
+    assert gradients == {True}, "whoever listens finds torch as it was"
+
+
 def test_the_first_cut_is_the_full_view(base):
-    cache = cache_latents(base, SUBJECT, CropOptions(64, 3, 0.6), Rng(0))
+    cache = silently(cache_latents(base, SUBJECT, CropOptions(64, 3, 0.6), Rng(0)))
     with torch.no_grad():
         wanted = base.encode_image(to_pixels([SUBJECT[0].image], (64, 64)))
     assert torch.allclose(cache.latents[0], wanted[0], atol=2e-2)

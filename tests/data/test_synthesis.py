@@ -15,7 +15,7 @@ from ipseity.core.errors import Failure, RunError
 from ipseity.core.events import Noticed, Progressed
 from ipseity.core.types import Request
 from ipseity.data import synthesis
-from ipseity.data.synthesis import read_set, set_folder, synthesize
+from ipseity.data.synthesis import artist, read_set, sampler_facts, set_folder, synthesize
 
 DRAW = DrawOptions(num_inference_steps=1, guidance_scale=1.0, batch_size=2)
 REQUESTS = tuple(
@@ -30,7 +30,7 @@ def base():
 
 
 def make(base, root: Path, requests=REQUESTS, options=DRAW):
-    folder = set_folder(root, base.fingerprint(), requests, options)
+    folder = set_folder(root, artist(base), requests, options)
     return folder, list(synthesize(base, requests, folder, options))
 
 
@@ -73,7 +73,7 @@ def test_what_is_there_is_never_made_again(base, tmp_path: Path):
 
 
 def test_interrupted_it_goes_on(base, tmp_path: Path):
-    folder = set_folder(tmp_path, base.fingerprint(), REQUESTS, DRAW)
+    folder = set_folder(tmp_path, artist(base), REQUESTS, DRAW)
     events = synthesize(base, REQUESTS, folder, DRAW)
     for event in events:
         if isinstance(event, Progressed) and event.done == 2:
@@ -88,7 +88,7 @@ def test_interrupted_it_goes_on(base, tmp_path: Path):
 
 
 def test_what_made_it_names_it(base):
-    root, mark = Path("sets"), base.fingerprint()
+    root, mark = Path("sets"), artist(base)
     one = set_folder(root, mark, REQUESTS, DRAW)
     assert one == set_folder(root, mark, REQUESTS, DRAW.model_copy(update={"batch_size": 7}))
     others = [
@@ -98,6 +98,25 @@ def test_what_made_it_names_it(base):
         set_folder(root, mark, REQUESTS, DRAW.model_copy(update={"num_inference_steps": 2})),
     ]
     assert len({one, *others}) == 5
+
+
+def test_another_sampler_makes_other_pictures(tmp_path: Path):
+    from diffusers import DDPMScheduler
+
+    one, other, spaced = SDXL.tiny(), SDXL.tiny(), SDXL.tiny()
+    other.pipeline("text").scheduler = DDPMScheduler.from_config(other.pipeline("text").scheduler.config)
+    config = {**spaced.pipeline("text").scheduler.config, "timestep_spacing": "leading"}
+    spaced.pipeline("text").scheduler = type(spaced.pipeline("text").scheduler).from_config(config)
+    assert one.fingerprint() == other.fingerprint() == spaced.fingerprint()
+    folders = [make(base, tmp_path, REQUESTS[:1])[0] for base in (one, other, spaced)]
+    assert len(set(folders)) == 3 and len(pictures(tmp_path)) == 3
+    told = json.loads((folders[1] / "manifest.json").read_text(encoding="utf-8"))["draw"]
+    assert told["sampler"] == "DDPMScheduler"
+
+
+def test_a_sampler_read_from_a_folder_is_the_same_one(base, tiny_folder: Path):
+    loaded = SDXL.load(SDXL.Options(weights=str(tiny_folder)))
+    assert sampler_facts(loaded) == sampler_facts(base)
 
 
 def test_gone_and_broken_pictures_are_refused(base, tmp_path: Path):

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import torch
 
-from ipseity.core.drawing import DrawOptions
+from ipseity.core.drawing import DrawOptions, draw_all
 from ipseity.core.rng import Rng
-from ipseity.training.forecast import forecast
+from ipseity.training.forecast import forecast, looking_bytes
 from ipseity.training.loop import FitOptions, PreviewPlan, fit
 from ipseity.training.machine import GIB, held_bytes, peak_gib
 from ipseity.training.run import Run
+from ipseity.vision.toy_clip import ToyCLIP
+from ipseity.vision.toy_vit import ToyViT
 from tests.training.killed import TinyBatches, lora, single
 from tests.training.toy import FACTS, RECIPE
 
@@ -38,21 +40,28 @@ class Repeated(TinyBatches):
             )
 
 
-def main(folder: Path, times: int) -> None:
+def main(folder: Path, times: int, pictures: int) -> None:
     learner, small, _ = lora()
     base = learner.base
     batches = Repeated(small, times)
     learner.loss(next(small.at(0, 1)), Rng(0))  # what libraries load at first use is there before anything is measured
-    options, draw = FitOptions(max_train_steps=2, save_every=2, preview_every=2), DrawOptions(num_inference_steps=2)
+    options = FitOptions(max_train_steps=2, save_every=2, preview_every=2)
+    draw = DrawOptions(num_inference_steps=2, batch_size=pictures)
+    draw_all(base.pipeline("text"), ["a mug"], [0], draw)
     before = held_bytes() / GIB
-    told = forecast(base, learner, options, batch=next(batches.at(0, 1)), draw=draw)
+    encoders = [ToyCLIP.load(ToyCLIP.Options()), ToyViT.load(ToyViT.Options())]
+    looking = looking_bytes(encoders, rows=16, side=128)
+    told = forecast(base, learner, options, batch=next(batches.at(0, 1)), draw=draw, looking=looking)
     previews = PreviewPlan(("a mug",) * draw.batch_size, tuple(range(draw.batch_size)), draw)
     run = Run(folder)
     with run.open(RECIPE, FACTS):
         list(run.record(fit(learner, batches, single(), run, options, previews=previews)))
+    with torch.no_grad():
+        for encoder in encoders:
+            encoder.embed(torch.zeros(16, 3, 128, 128))
     print(json.dumps({"forecast": told.peak_gib, "parts": told.parts, "before": before, "measured": peak_gib()}))
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

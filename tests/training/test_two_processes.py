@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ipseity.core.errors import EngineError
 from ipseity.training.launch import relaunch
 from ipseity.training.run import Run
 
@@ -62,3 +63,9 @@ def test_all_stop_when_one_wants_to(tmp_path: Path) -> None:
     assert same(*ended(tmp_path / "out", "stop"))
     told = [(tmp_path / "out" / f"told-{rank}.txt").read_text().splitlines() for rank in (0, 1)]
     assert told[0] == told[1] and told[0][-1] == "Saved 3"
+
+
+def test_how_processes_ended_is_told() -> None:
+    assert relaunch(["-c", "raise SystemExit(2)"], 2) == 2, "a refusal stays a refusal"
+    with pytest.raises(EngineError, match="signal 9"):
+        relaunch(["-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"], 2)

@@ -19,9 +19,9 @@ class DrawOptions(Options):
     """Classifier-free guidance; 1 or less switches it off."""
     negative_prompt: str | None = None
     """What the picture shall not show; unset means the base's own empty condition."""
-    height: int | None = Field(None, ge=8, multiple_of=8)
+    height: int | None = Field(None, ge=8, le=4096, multiple_of=8)
     """Pixels; unset means the base's native size."""
-    width: int | None = Field(None, ge=8, multiple_of=8)
+    width: int | None = Field(None, ge=8, le=4096, multiple_of=8)
     """Pixels; unset means the base's native size."""
     batch_size: int = Field(8, ge=1)
     """Pictures drawn at once."""

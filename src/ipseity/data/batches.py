@@ -13,7 +13,7 @@ from torch import Tensor
 from ipseity.core.options import Options
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch, Example
-from ipseity.data.cache import CropOptions, LatentCache, TextCache, cache_latents
+from ipseity.data.cache import CropOptions, LatentCache, Telling, TextCache, cache_latents, silently
 from ipseity.data.cache import cache_text as encode_captions
 from ipseity.data.grammar import CLOSE_UP
 
@@ -25,7 +25,7 @@ class DataOptions(Options):
     """Photos of the subject in each batch."""
     regularization_per_subject: int = Field(1, ge=0, le=64)
     """Regularization images beside each photo (the paper has one)."""
-    resolution: int | None = Field(None, ge=32, multiple_of=8)
+    resolution: int | None = Field(None, ge=32, le=4096, multiple_of=8)
     """Side in pixels at which is trained; unset means the base's native size."""
     crops: int = Field(8, ge=1, le=256)
     """Cuts of each photo that are encoded once; the first is the full view."""
@@ -180,7 +180,20 @@ def make_batches(
     cache_text: bool = True,
     seed: int = 0,
 ) -> Batches:
-    """Encode what is shown, once, and give its batches.
+    """Do what `prepare_batches` does, and tell nobody of it."""
+    return silently(prepare_batches(base, examples, shown, options, cache_text=cache_text, seed=seed))
+
+
+def prepare_batches(
+    base: Any,
+    examples: Sequence[Example],
+    shown: Sequence[Example],
+    options: DataOptions,
+    *,
+    cache_text: bool = True,
+    seed: int = 0,
+) -> Telling[Batches]:
+    """Encode what is shown, once, telling how far it is; the generator's value gives the batches.
 
     Args:
         base: encodes pictures and captions.
@@ -198,16 +211,18 @@ def make_batches(
     shown = shown if options.regularization_per_subject else ()
     cuts = CropOptions(resolution, options.crops, options.crop_scale_min, options.flip)
     fewer = replace(cuts, count=options.regularization_crops)
-    subject = _shelve(base, examples, cuts, rng.fork("subject"), options.latent_cache)
-    beside = _shelve(base, shown, fewer, rng.fork("regularization"), options.latent_cache) if shown else None
+    subject = yield from _shelve(base, examples, cuts, rng.fork("subject"), options.latent_cache)
+    other = rng.fork("regularization")
+    beside = (yield from _shelve(base, shown, fewer, other, options.latent_cache)) if shown else None
     wordings = [*subject.wordings(), *(beside.wordings() if beside else ())]
-    text = encode_captions(base, wordings) if cache_text else None
+    text = (yield from encode_captions(base, wordings)) if cache_text else None
     return Batches(subject, beside, text=text, options=options, rng=rng, device=base.device)
 
 
-def _shelve(base: Any, examples: Sequence[Example], cuts: CropOptions, rng: Rng, folder: Path | None) -> Shelf:
+def _shelve(base: Any, examples: Sequence[Example], cuts: CropOptions, rng: Rng, folder: Path | None) -> Telling[Shelf]:
     captions = tuple((example.captions, example.crop_words.get(CLOSE_UP, example.captions)) for example in examples)
-    return Shelf(cache_latents(base, examples, cuts, rng, folder=folder), captions)
+    stage = "cache latents" if examples[0].is_subject else "cache regularization latents"
+    return Shelf((yield from cache_latents(base, examples, cuts, rng, folder=folder, stage=stage)), captions)
 
 
 def _gather(parts: Sequence[tuple[Tensor | None, list[int]]]) -> Tensor | None:

@@ -1,9 +1,9 @@
 """What is computed once: latents of every crop with its size hints and mask, and the text of every caption variant."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -12,11 +12,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ipseity.core.errors import WeightsError
+from ipseity.core.events import Progressed
 from ipseity.core.files import sha256_of, write_tensors
 from ipseity.core.rng import Rng
 from ipseity.core.types import Cond, Example
 from ipseity.data.crops import Crop, cut_mask, cut_pixels, plan_crops
 
+T = TypeVar("T")
 ENCODED_AT_ONCE = 4
 """Pictures that the base encodes at once."""
 TEXTS_AT_ONCE = 16
@@ -64,9 +66,28 @@ class TextCache:
         return self.cond.take([self.rows[caption] for caption in captions])
 
 
+Telling = Generator[Progressed, None, T]
+"""Tells how far the work has come; its value is the result."""
+
+
+def silently(work: Telling[T]) -> T:
+    """Do work that tells of itself without listening."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
 def cache_latents(
-    base: Any, examples: Sequence[Example], options: CropOptions, rng: Rng, *, folder: Path | None = None
-) -> LatentCache:
+    base: Any,
+    examples: Sequence[Example],
+    options: CropOptions,
+    rng: Rng,
+    *,
+    folder: Path | None = None,
+    stage: str = "cache latents",
+) -> Telling[LatentCache]:
     """Cut and encode pictures.
 
     Args:
@@ -75,6 +96,7 @@ def cache_latents(
         options: how they are cut.
         rng: decides the cuts; equal places give equal cuts.
         folder: where latents are kept between runs, by what made them; None keeps them in memory only.
+        stage: what the telling calls this work.
 
     Raises:
         WeightsError: the base gives numbers that are not finite; the message names the picture.
@@ -86,8 +108,17 @@ def cache_latents(
         for index, example in enumerate(examples)
     ]
     crops = [(example, crop) for example, plan in zip(examples, plans, strict=True) for crop in plan]
-    latents = _encoded(base, crops, options.resolution, folder)
+    kept = None if folder is None else folder / f"latents-{_key(base, crops, options.resolution)}.safetensors"
+    latents = None if kept is None else _read(kept)
+    if latents is None:
+        parts: list[Tensor] = []
+        for start in range(0, len(crops), ENCODED_AT_ONCE):
+            parts.append(_encoded(base, crops[start : start + ENCODED_AT_ONCE], options.resolution))
+            yield Progressed(stage, min(start + ENCODED_AT_ONCE, len(crops)), len(crops))
+        latents = torch.cat(parts)
     _refuse_nan(latents, examples, options.count)
+    if kept is not None and not kept.is_file():
+        write_tensors(kept, {"latents": latents})
     side = latents.shape[-1]
     has_mask = any(example.mask is not None for example in examples)
     mask = torch.stack([cut_mask(example.mask, crop, side) for example, crop in crops]) if has_mask else None
@@ -95,34 +126,33 @@ def cache_latents(
     return LatentCache(latents, hints, mask, tuple(crop.is_tight for _, crop in crops), options.count)
 
 
-def cache_text(base: Any, captions: Iterable[str]) -> TextCache:
+def cache_text(base: Any, captions: Iterable[str]) -> Telling[TextCache]:
     """Encode a set of captions once, and the empty caption with them."""
     distinct = list(dict.fromkeys(["", *captions]))
     parts = []
-    with torch.no_grad():
-        for start in range(0, len(distinct), TEXTS_AT_ONCE):
+    for start in range(0, len(distinct), TEXTS_AT_ONCE):
+        with torch.no_grad():  # not around the telling: whoever listens has the switch as it was
             cond = base.encode_text(distinct[start : start + TEXTS_AT_ONCE])
             parts.append(cond.map(lambda value: value.detach().to("cpu", copy=True)))
+        yield Progressed("cache text", min(start + TEXTS_AT_ONCE, len(distinct)), len(distinct))
     return TextCache(Cond.cat(parts), {caption: row for row, caption in enumerate(distinct)})
 
 
-def _encoded(base: Any, crops: list[tuple[Example, Crop]], resolution: int, folder: Path | None) -> Tensor:
-    kept = None if folder is None else folder / f"latents-{_key(base, crops, resolution)}.safetensors"
-    if kept is not None and kept.is_file():
-        try:
-            return load_file(kept)["latents"]
-        except (OSError, SafetensorError, KeyError):
-            pass  # a broken cache file is made again
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(crops), ENCODED_AT_ONCE):
-            chosen = crops[start : start + ENCODED_AT_ONCE]
-            pixels = cut_pixels([example.image for example, _ in chosen], [crop for _, crop in chosen], resolution)
-            parts.append(base.encode_image(pixels.to(base.device, base.dtype)).detach().to("cpu"))
-    latents = torch.cat(parts)
-    if kept is not None and bool(torch.isfinite(latents).all()):
-        write_tensors(kept, {"latents": latents})
-    return latents
+def _read(kept: Path) -> Tensor | None:
+    """Give the latents of an earlier run; a broken file is taken away, so that it is made again."""
+    if not kept.is_file():
+        return None
+    try:
+        return load_file(kept)["latents"]
+    except (OSError, SafetensorError, KeyError):
+        kept.unlink(missing_ok=True)
+        return None
+
+
+@torch.no_grad()
+def _encoded(base: Any, crops: list[tuple[Example, Crop]], resolution: int) -> Tensor:
+    pixels = cut_pixels([example.image for example, _ in crops], [crop for _, crop in crops], resolution)
+    return base.encode_image(pixels.to(base.device, base.dtype)).detach().to("cpu")
 
 
 def _key(base: Any, crops: list[tuple[Example, Crop]], resolution: int) -> str:

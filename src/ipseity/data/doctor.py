@@ -133,11 +133,11 @@ def _look(reading: Reading, resolution: int | None) -> Iterator[Finding]:
             path,
             "stop",
             f"{path.name} is only {width} x {height} pixels. At least {MIN_SIDE_PX} a side are needed: "
-            "take it out, or replace it by the original.",
+            "take it out, or replace it by the original",
         )
         return
     if is_flat(reading.photo.image):
-        yield Finding(path, "stop", f"{path.name} shows one flat color. A photo of the subject is needed: take it out.")
+        yield Finding(path, "stop", f"{path.name} shows one flat color. A photo of the subject is needed: take it out")
         return
     if resolution and side < resolution:
         yield Finding(
@@ -200,4 +200,6 @@ def _remarked(readings: Sequence[Reading]) -> Iterator[Finding]:
 def _refusal(finding: Finding) -> SubjectError:
     found, _, rest = finding.message.partition(". ")
     needed, _, todo = rest.partition(": ")
-    return SubjectError(f"{finding.path.parent / found}", needed, todo)
+    for ending in (" are needed", " is needed"):
+        needed = needed.removesuffix(ending)
+    return SubjectError(f"{finding.path.parent / found}", needed[0].lower() + needed[1:], todo)

@@ -1,9 +1,10 @@
 """Pictures that the frozen base makes: kept by what made them, so that sets share them and none is made twice.
 
-sets/pictures/<ab>/<hash>.png    one picture: hash of base, prompt, seed and drawing options; its words lie inside
+sets/pictures/<ab>/<hash>.png    one picture: hash of base, sampler, prompt, seed and drawing options; its words lie inside
 sets/<hash>/manifest.json        one set: which pictures, in order; written last
 """
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,25 +27,43 @@ MAX_FLAT_SHARE = 0.5
 _COMMAND = "make the missing ones with `ipseity synthesize RECIPE.toml`; what is there is kept"
 
 
-def set_folder(root: Path, base_fingerprint: str, requests: Sequence[Request], options: DrawOptions) -> Path:
+def artist(base: Any) -> str:
+    """Hash what turns a request into a picture: the base's weights, and the sampler of its pipeline."""
+    return sha256_of([base.fingerprint(), sampler_facts(base)])
+
+
+def sampler_facts(base: Any) -> dict[str, Any]:
+    """Give the sampler's class, and its settings where they are not the library's own.
+
+    Those that are stay out, so that a setting which a newer library adds does not void every picture.
+    """
+    scheduler = base.pipeline("text").scheduler
+    usual = inspect.signature(type(scheduler).__init__).parameters
+    changed = {
+        key: value for key, value in scheduler.config.items() if key in usual and str(value) != str(usual[key].default)
+    }
+    return {"sampler": type(scheduler).__name__, **dict(sorted(changed.items()))}
+
+
+def set_folder(root: Path, made_by: str, requests: Sequence[Request], options: DrawOptions) -> Path:
     """Name the folder of a set by what makes it. Nothing is written.
 
     Args:
         root: where all sets are kept.
-        base_fingerprint: hash of the base's weights.
+        made_by: what `artist` gives for the base.
         requests: the pictures, in order.
         options: how they are drawn; the batch size does not count.
     """
-    keys = [picture_key(base_fingerprint, request, options) for request in requests]
+    keys = [picture_key(made_by, request, options) for request in requests]
     return root / sha256_of([FORMAT, *keys])[:16]
 
 
-def picture_key(base_fingerprint: str, request: Request, options: DrawOptions) -> str:
+def picture_key(made_by: str, request: Request, options: DrawOptions) -> str:
     """Hash what makes one picture."""
     return sha256_of(
         [
             FORMAT,
-            base_fingerprint,
+            made_by,
             request.prompt,
             request.seed,
             options.model_dump(mode="json", exclude={"batch_size"}),
@@ -67,9 +86,9 @@ def synthesize(base: Any, requests: Sequence[Request], folder: Path, options: Dr
         Failure: most pictures are one flat color, so the base is broken.
         RunError: the disk is full or cannot be written.
     """
-    fingerprint = base.fingerprint()
-    places = {request: _place(folder.parent, picture_key(fingerprint, request, options)) for request in requests}
-    assert folder == set_folder(folder.parent, fingerprint, requests, options), "the folder belongs to other requests"
+    made_by = artist(base)
+    places = {request: _place(folder.parent, picture_key(made_by, request, options)) for request in requests}
+    assert folder == set_folder(folder.parent, made_by, requests, options), "the folder belongs to other requests"
     missing = [request for request, place in places.items() if not place.is_file()]
     total, done = len(places), len(places) - len(missing)
     if done and missing:
@@ -101,9 +120,9 @@ def synthesize(base: Any, requests: Sequence[Request], folder: Path, options: Dr
         flat=frozenset(flat),
         facts={
             "base": base.name,
-            "base_fingerprint": fingerprint,
+            "base_fingerprint": base.fingerprint(),
             "licence": base.licence,
-            "draw": options.model_dump(mode="json"),
+            "draw": {**sampler_facts(base), **options.model_dump(mode="json")},
         },
     )
 

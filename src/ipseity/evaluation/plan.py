@@ -40,9 +40,9 @@ class EvaluateOptions(Options):
         "leakage",
     )
     """What is measured."""
-    pick_scenes: tuple[str, ...] = PICK_SCENES
+    pick_scenes: tuple[str, ...] = Field(PICK_SCENES, min_length=1)
     """Scene tails of the prompts that pick."""
-    score_scenes: tuple[str, ...] = SCORE_SCENES
+    score_scenes: tuple[str, ...] = Field(SCORE_SCENES, min_length=1)
     """Scene tails of the prompts that score."""
     images_per_scene: int = Field(2, ge=1, le=64)
     """Pictures a scene, each with a seed of its own."""
@@ -53,6 +53,10 @@ class EvaluateOptions(Options):
     def _roles_apart(self) -> Self:
         if self.pick in self.score:
             raise ValueError(f"two different evaluators to pick and to score, but '{self.pick}' does both")
+        if lacking := {"identity", "prompt_fidelity"} - set(self.metrics):
+            raise ValueError(
+                f"identity and prompt_fidelity, by which the checkpoint is picked; '{min(lacking)}' is missing"
+            )
         if shared := set(self.pick_scenes) & set(self.score_scenes):
             raise ValueError(f"scenes that do not both pick and score, but '{min(shared)}' does")
         return self

@@ -89,7 +89,7 @@ def _identity_words(rows: Sequence[Row], what: str) -> str:
     pairs = [(row, row.before) for row in rows if row.before is not None]
     if not pairs:
         return f"The pictures resemble {what} with {_numbers(rows[0])}"
-    clear = [row for row, before in pairs if _low(row.after) > _high(before)]
+    clear = [row for row, before in pairs if _is_above(row.after, before)]
     some = [row for row, before in pairs if row.after.mean > before.mean]
     best, word = (some, "a little more like") if some else ([row for row, _ in pairs], "no more like")
     best, word = (clear, "clearly more like") if clear else (best, word)
@@ -107,13 +107,10 @@ def _prompt_words(rows: Sequence[Row]) -> str:
     pairs = [(row, row.before) for row in rows if row.before is not None]
     if not pairs:
         return ""
-    worse = [row for row, before in pairs if _high(row.after) < _low(before)]
+    worse = [row for row, before in pairs if _is_above(before, row.after)]
     return f"they follow their prompts {'less well than' if len(worse) * 2 > len(pairs) else 'about as well as'} before"
 
 
-def _low(summary: Summary) -> float:
-    return summary.mean if summary.low is None else summary.low
-
-
-def _high(summary: Summary) -> float:
-    return summary.mean if summary.high is None else summary.high
+def _is_above(one: Summary, other: Summary) -> bool:
+    """Whether two intervals lie apart; a single picture has no interval, so nothing is clear from it."""
+    return one.low is not None and other.high is not None and one.low > other.high

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ipseity.core.drawing import draw_all
+from ipseity.core.errors import MissingPackage
 from ipseity.core.events import Event, Noticed, Saved, Scored
 from ipseity.core.identity import Identity
+from ipseity.core.registry import find
 from ipseity.core.types import Gallery, Photo, References
 from ipseity.evaluation.flags import as_scores, leaking, memorized
 from ipseity.evaluation.pick import Choice, pick, settled
 from ipseity.evaluation.plan import LEAK_SEED, PICK_SEED, EvaluateOptions, Plan, plan
 from ipseity.evaluation.suite import ceiling, means, score
 from ipseity.flows.setting import Setting, load_encoders
+from ipseity.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,21 @@ def take_before(setting: Setting, bench: Bench) -> Before:
 def gallery(drawn: Plan, images: Sequence[Any], before: Sequence[Any] = ()) -> Gallery:
     """Bind pictures to the words they are held against."""
     return Gallery(tuple(images), drawn.meanings, drawn.seeds, tuple(before))
+
+
+def need_picker(recipe: Recipe) -> None:
+    """Refuse to begin where the evaluator that picks is not installed: without it a whole run would be in vain.
+
+    Raises:
+        MissingPackage: it is not here.
+    """
+    name = recipe.evaluate.pick
+    if reason := find("encoders", name).missing():
+        raise MissingPackage(
+            f"evaluator '{name}' picks the checkpoint and is not here ({reason})",
+            "an evaluator that can be loaded",
+            "get it as said, or set evaluate.pick = 'toy_clip', which comes with the package",
+        )
 
 
 class Judge:

@@ -11,6 +11,7 @@ from ipseity.core.errors import RecipeError
 from ipseity.core.events import Event, Noticed, Wrote
 from ipseity.core.files import read_json
 from ipseity.flows.evaluate import evaluate_flow
+from ipseity.flows.judge import need_picker
 from ipseity.flows.setting import set_out
 from ipseity.flows.synthesize import synthesize_flow
 from ipseity.flows.train import forecast_flow, train_flow
@@ -90,9 +91,13 @@ def find_run(recipe: Recipe, folder: Path | None = None) -> Run:
 
 
 def whole_flow(recipe: Recipe, told: Iterable[str], *, dry_run: bool = False) -> Generator[Event, None, Path | None]:
-    """Set, training, picking, scores and report, in this order; gives the report's path."""
+    """Set, training, picking, scores and report, in this order; gives the report's path.
+
+    Several processes train together; the rest is the main one's, and only it has a path to give.
+    """
     yield from (Noticed(line) for line in told)
-    setting = set_out(recipe)
+    need_picker(recipe)
+    setting = set_out(recipe, alone=dry_run)
     run = find_run(recipe)
     if dry_run:
         yield from forecast_flow(setting)
@@ -100,6 +105,8 @@ def whole_flow(recipe: Recipe, told: Iterable[str], *, dry_run: bool = False) ->
     yield Wrote("run folder", run.folder)
     yield from synthesize_flow(setting)
     choice = yield from train_flow(setting, run)
+    if not setting.engine.is_main:
+        return None
     return (yield from evaluate_flow(setting, run, choice=choice))
 
 

@@ -9,8 +9,8 @@ from ipseity.core.registry import find
 from ipseity.core.rng import Rng
 from ipseity.core.types import Example, Request, Subject
 from ipseity.data.subject import Split, hold_out, read_subject
-from ipseity.data.synthesis import set_folder
-from ipseity.recipe import Recipe
+from ipseity.data.synthesis import artist, set_folder
+from ipseity.recipe import Chosen, Recipe
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,23 @@ class Setting:
     set_folder: Path
 
 
-def set_out(recipe: Recipe) -> Setting:
+def start_engine(chosen: Chosen, *, alone: bool = False) -> Any:
+    """Take the devices that a recipe's engine names.
+
+    Args:
+        chosen: the engine and its options.
+        alone: whether the work at hand is one process's, however many shall train.
+    """
+    one = {"num_processes": 1} if alone and hasattr(chosen.options, "num_processes") else {}
+    return chosen.plugin.start(chosen.options.model_copy(update=one))
+
+
+def set_out(recipe: Recipe, *, alone: bool = False) -> Setting:
     """Read the photos, load the base and write the captions; refuses before anything is made.
 
     Args:
         recipe: a checked recipe.
+        alone: whether one process does the work, however many shall train.
 
     Raises:
         SubjectError: the photos cannot be used.
@@ -44,9 +56,9 @@ def set_out(recipe: Recipe) -> Setting:
     examples = recipe.captions.plugin.examples(split.train, recipe.captions.options)
     rng = Rng(recipe.general.seed, ("set",))
     requests = recipe.regularization.plugin.plan(split.train, examples, recipe.regularization.options, rng)
-    engine = recipe.engine.plugin.start(recipe.engine.options)
+    engine = start_engine(recipe.engine, alone=alone)
     base = recipe.base.plugin.load(recipe.base.options, engine.device)
-    folder = set_folder(recipe.general.sets, base.fingerprint(), requests, recipe.draw)
+    folder = set_folder(recipe.general.sets, artist(base), requests, recipe.draw)
     return Setting(recipe, engine, base, subject, split, examples, requests, folder)
 
 

@@ -9,10 +9,15 @@ from ipseity.flows.setting import Setting
 
 
 def synthesize_flow(setting: Setting) -> Generator[Event, None, Path]:
-    """Draw the pictures that are still missing from the set and complete its manifest."""
+    """Draw the pictures that are still missing from the set and complete its manifest.
+
+    Of several processes the main one draws, and the others wait for it.
+    """
     if not setting.requests:
         yield Noticed(f"Regularization '{setting.recipe.regularization.name}' needs no pictures.")
         return setting.set_folder
-    yield from synthesize(setting.base, setting.requests, setting.set_folder, setting.recipe.draw)
+    if setting.engine.is_main:
+        yield from synthesize(setting.base, setting.requests, setting.set_folder, setting.recipe.draw)
+    setting.engine.barrier()
     yield Wrote("regularization set", setting.set_folder)
     return setting.set_folder

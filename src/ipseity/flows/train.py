@@ -1,16 +1,17 @@
 """From photos to an identity: the whole of personalization, in order."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ipseity.core.events import Event, Measured, Noticed, Picked, Stepped, Wrote
-from ipseity.data.batches import make_batches
+from ipseity.core.events import Event, Forecast, Measured, Noticed, Picked, Stepped, Wrote
+from ipseity.data.batches import prepare_batches
 from ipseity.data.synthesis import read_set
+from ipseity.evaluation.metrics.parts.looking import BATCH, LARGEST_SIDE_PX
 from ipseity.evaluation.pick import Choice
-from ipseity.flows.judge import Judge, judge_plan, take_before
-from ipseity.flows.setting import Setting, fact_sheet
-from ipseity.training.forecast import forecast, peak_gib
+from ipseity.flows.judge import Judge, judge_plan, need_picker, take_before
+from ipseity.flows.setting import Setting, fact_sheet, load_encoders
+from ipseity.training.forecast import forecast, looking_bytes, peak_gib
 from ipseity.training.loop import PreviewPlan, fit
 from ipseity.training.run import Run
 
@@ -21,10 +22,12 @@ def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice | No
     Of several processes only the main one draws, scores, writes and has a choice to return.
 
     Raises:
+        MissingPackage: the evaluator that picks is not installed.
         RunError: the set is not complete (the message has the command), or the folder belongs to another recipe.
         Diverged: the loss is no longer finite.
     """
     recipe, base, engine = setting.recipe, setting.base, setting.engine
+    need_picker(recipe)
     pairs = read_set(setting.set_folder) if setting.requests else []
     shown = recipe.regularization.plugin.gather(pairs, recipe.regularization.options)
     bench = judge_plan(setting)
@@ -32,11 +35,11 @@ def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice | No
         before = take_before(setting, bench)
         learner = recipe.method.plugin.begin(base, setting.split.train, {}, recipe.method.options)
         try:
-            batches = make_batches(
+            batches = yield from prepare_batches(
                 base, setting.examples, shown, recipe.data, cache_text=not learner.trains_text, seed=recipe.general.seed
             )
-            expected = forecast(base, learner, recipe.fit, batch=next(iter(batches.at(0, 1))), draw=recipe.draw)
             judge = Judge(setting, learner, run, bench=bench, before=before)
+            expected = _expected(setting, learner, batches, judge.encoders)
             yield from run.record(iter((*_notes(setting, batches), expected)))
             events = fit(
                 learner, batches, engine, run, recipe.fit,
@@ -61,7 +64,9 @@ def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice | No
 
 
 def _notes(setting: Setting, batches: Any) -> Sequence[Event]:
-    words = [*setting.subject.findings, *setting.split.notes, batches.tell(setting.recipe.fit.max_train_steps)]
+    fit = setting.recipe.fit
+    told = batches.tell(fit.max_train_steps, fit.accumulate, setting.engine.world)
+    words = [*setting.subject.findings, *setting.split.notes, told]
     return [Noticed(word) for word in words if word]
 
 
@@ -77,18 +82,30 @@ def _measured(setting: Setting, steps: Sequence[Stepped], expected: Any, batches
     return [Measured(peak_gib(engine.device), expected.peak_gib, seconds, images / seconds)] if seconds else []
 
 
-def forecast_flow(setting: Setting) -> Generator[Event, None, None]:
-    """Tell what a run would do and need, and make nothing but the caches in memory."""
+def _expected(setting: Setting, learner: Any, batches: Any, encoders: Mapping[str, Any]) -> Forecast:
+    """Forecast the memory of training, of drawing and of scoring by the evaluators that are loaded."""
     recipe, base = setting.recipe, setting.base
+    largest = max(base.resolution, *(max(photo.image.size) for photo in setting.subject.photos))
+    looking = looking_bytes(encoders.values(), rows=BATCH, side=min(largest, LARGEST_SIDE_PX))
+    first = next(iter(batches.at(0, 1)))
+    return forecast(base, learner, recipe.fit, batch=first, draw=recipe.draw, looking=looking)
+
+
+def forecast_flow(setting: Setting) -> Generator[Event, None, None]:
+    """Tell what a run would do and need, scoring and report with it, and make nothing but the caches in memory."""
+    recipe, base = setting.recipe, setting.base
+    need_picker(recipe)
     learner = recipe.method.plugin.begin(base, setting.split.train, {}, recipe.method.options)
     try:
         stand_in = tuple(replace(example, is_subject=False) for example in setting.examples if setting.requests)
-        batches = make_batches(
+        batches = yield from prepare_batches(
             base, setting.examples, stand_in, recipe.data, cache_text=not learner.trains_text, seed=recipe.general.seed
         )
         yield from (Noticed(word) for word in (*setting.subject.findings, *setting.split.notes))
         yield Noticed(f"Captions such as: {setting.examples[0].captions[0]}")
         yield Noticed(f"{len(setting.requests)} regularization pictures would be drawn into {setting.set_folder}.")
-        yield forecast(base, learner, recipe.fit, batch=next(iter(batches.at(0, 1))), draw=recipe.draw)
+        encoders, missing = load_encoders((recipe.evaluate.pick, *recipe.evaluate.score), setting.engine.device)
+        yield from (Noticed(word) for word in missing)
+        yield _expected(setting, learner, batches, encoders)
     finally:
         learner.close()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ipseity.surfaces.show import complain, follow, say
+from ipseity.surfaces.show import Interrupted, Unforeseen, complain, follow, is_first, say
 
 app = typer.Typer(
     name="ipseity",
@@ -39,7 +39,12 @@ def tour(
     """See the whole story on the built-in base: photos, training, pictures, scores, one report."""
     from ipseity import api
 
-    _run(lambda: api.tour(out=out, settings=settings or ()), as_json=as_json, debug=debug)
+    _run(
+        lambda: api.tour(out=out, settings=settings or ()),
+        recipe=lambda: api.tour_recipe(out, settings or ()),
+        as_json=as_json,
+        debug=debug,
+    )
 
 
 @app.command(rich_help_panel=FIRST)
@@ -67,7 +72,12 @@ def personalize(
     wish = api.PersonalizeWish(
         photos, class_noun, token=token, base=base, weights=weights, quality=quality, seed=seed, out=out
     )
-    _run(lambda: api.personalize(wish, settings=settings or (), dry_run=dry_run), as_json=as_json, debug=debug)
+    _run(
+        lambda: api.personalize(wish, settings=settings or (), dry_run=dry_run),
+        recipe=None if dry_run else lambda: api.derive(wish, settings or ())[0],
+        as_json=as_json,
+        debug=debug,
+    )
 
 
 @app.command(rich_help_panel=FIRST)
@@ -145,13 +155,12 @@ def train(
     """Train as a recipe says. The same command goes on where it was interrupted."""
     from ipseity import api
 
-    def work() -> None:
-        code = None if dry_run else api.relaunch_for(recipe, settings or (), sys.argv[1:])
-        if code is not None:
-            raise typer.Exit(code)
-        follow(api.train_recipe(recipe, settings or (), folder=folder, dry_run=dry_run), as_json=as_json)
-
-    _guard(work, as_json=as_json, debug=debug)
+    _run(
+        lambda: api.train_recipe(recipe, settings or (), folder=folder, dry_run=dry_run),
+        recipe=None if dry_run else lambda: api.read_recipe(recipe, settings or ()),
+        as_json=as_json,
+        debug=debug,
+    )
 
 
 @app.command(rich_help_panel=RECIPES)
@@ -214,8 +223,17 @@ def _root(
     pass
 
 
-def _run(make: Any, *, as_json: bool, debug: bool) -> None:
-    _guard(lambda: follow(make(), as_json=as_json), as_json=as_json, debug=debug)
+def _run(make: Any, *, as_json: bool, debug: bool, recipe: Any = None) -> None:
+    """Follow a flow; where its recipe wants several processes, they run the same command instead."""
+    from ipseity import api
+
+    def work() -> None:
+        code = api.relaunch_for(recipe(), sys.argv[1:]) if recipe else None
+        if code is not None:
+            raise typer.Exit(code)
+        follow(make(), as_json=as_json)
+
+    _guard(work, as_json=as_json, debug=debug)
 
 
 def _say(make: Any, *, as_json: bool, debug: bool) -> None:
@@ -233,10 +251,11 @@ def _guard(act: Any, *, as_json: bool, debug: bool) -> None:
     try:
         act()
     except KeyboardInterrupt:
-        complain(
-            RuntimeError("Interrupted. What was complete is saved; the same command goes on from there."),
-            as_json=as_json,
-        )
+        if is_first():
+            complain(
+                Interrupted("Interrupted. What was complete is saved; the same command goes on from there."),
+                as_json=as_json,
+            )
         raise typer.Exit(130) from None
     except typer.Exit:
         raise
@@ -249,7 +268,7 @@ def _guard(act: Any, *, as_json: bool, debug: bool) -> None:
         if debug:
             raise
         complain(
-            RuntimeError(
+            Unforeseen(
                 f"Something broke: {type(error).__name__}: {error}. This is a fault of ipseity; repeat with --debug and report it."
             ),
             as_json=as_json,

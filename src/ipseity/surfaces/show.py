@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, TypeVar
 
@@ -10,7 +11,30 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
 Result = TypeVar("Result")
-STAGES = {"synthesize": "regularization set", "cache": "latents and text", "score": "scores", "draw": "pictures"}
+STAGES = {
+    "synthesize": "regularization set",
+    "cache latents": "caching latents",
+    "cache regularization latents": "caching regularization latents",
+    "cache text": "caching text",
+    "draw": "pictures",
+}
+
+
+PATIENCE_S = 5.0
+"""How long another process than the first holds its complaint back: mostly the first has the same one."""
+
+
+def is_first() -> bool:
+    """Whether this is the one process that speaks, where several run the same command."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+class Interrupted(Exception):
+    """Somebody stopped the work."""
+
+
+class Unforeseen(Exception):
+    """Something broke that no message was written for."""
 
 
 class Screen:
@@ -82,7 +106,7 @@ class Screen:
 
 def follow(flow: Generator[Any, None, Result], *, as_json: bool) -> Result:
     """Run a flow to its end, showing its events, and give its result."""
-    if os.environ.get("RANK", "0") != "0":  # of several processes, the first one speaks
+    if not is_first():
         return _drain(flow, lambda event: None)
     if as_json:
         return _drain(flow, lambda event: print(json.dumps(event.record()), flush=True))
@@ -100,7 +124,12 @@ def say(data: Any, *, as_json: bool, render: Callable[[Console], None]) -> None:
 
 
 def complain(error: Exception, *, as_json: bool) -> None:
-    """Print an error without a traceback."""
+    """Print an error without a traceback.
+
+    Of several processes another than the first waits, since the launcher ends it when the first has failed too.
+    """
+    if not is_first():
+        time.sleep(PATIENCE_S)
     if as_json:
         facts: Mapping[str, Any] = {
             key: getattr(error, key) for key in ("found", "needed", "todo") if hasattr(error, key)
@@ -109,7 +138,7 @@ def complain(error: Exception, *, as_json: bool) -> None:
         return
     console = Console(stderr=True)
     if hasattr(error, "found"):
-        console.print(f"[red]✗ {_safe(_sentence(error.found))}[/]", highlight=False)  # type: ignore[attr-defined] # guarded by hasattr
+        console.print(f"[red]✗ {_safe(error.found)}[/]", highlight=False)  # type: ignore[attr-defined] # guarded by hasattr
         console.print(f"  [dim]needed[/]  {_safe(error.needed)}", highlight=False)  # type: ignore[attr-defined] # guarded by hasattr
         console.print(f"  [dim]to do [/]  {_safe(error.todo)}", highlight=False)  # type: ignore[attr-defined] # guarded by hasattr
     else:
@@ -127,7 +156,3 @@ def _drain(flow: Generator[Any, None, Result], show: Callable[[Any], None]) -> R
 
 def _safe(words: str) -> str:
     return words.replace("[", r"\[")
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:]

@@ -1,15 +1,18 @@
 """How much memory a run will need, told before it starts and held against the measured peak at its end."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from ipseity.core.drawing import DrawOptions
 from ipseity.core.events import Forecast
-from ipseity.core.protocols import Base, Learner
+from ipseity.core.protocols import Base, Encoder, Learner
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch
 from ipseity.training.loop import FitOptions, weigh
@@ -18,14 +21,32 @@ from ipseity.training.machine import GIB, free_gib, held_bytes, peak_gib
 __all__ = ["forecast", "peak_gib"]
 
 ADAM_MOMENTS = 2
-LIVE_OUTPUTS = 3
-"""Largest layer outputs that a decoder holds at once: what goes in, what comes out, and what is added around them."""
 SHRINK = 4
-"""The decoder is watched on a picture whose sides are this many times smaller, and its outputs scaled up."""
+"""The decoder is watched on a picture whose sides are this many times smaller, and what it needs is scaled up."""
+
+CONVOLUTION: Any = torch.ops.aten.convolution.default
 
 
-def forecast(base: Base, learner: Learner, options: FitOptions, *, batch: Batch, draw: DrawOptions) -> Forecast:
-    """Say what a run will need at its peak, from what is held now and one forward pass of at most two rows.
+@dataclass(frozen=True)
+class Looking:
+    """What the evaluators need, in bytes."""
+
+    weights: int = 0
+    """Held already, since they are loaded."""
+    passing: int = 0
+    """Taken while they look, by the one that takes most."""
+
+
+def forecast(
+    base: Base,
+    learner: Learner,
+    options: FitOptions,
+    *,
+    batch: Batch,
+    draw: DrawOptions,
+    looking: Looking = Looking(),
+) -> Forecast:
+    """Say what a run will need at its peak, from what is held now and forward passes of at most two rows.
 
     Args:
         base: loaded.
@@ -33,21 +54,24 @@ def forecast(base: Base, learner: Learner, options: FitOptions, *, batch: Batch,
         options: how it will be taught.
         batch: one of the batches to come; only its first rows are looked at.
         draw: how previews and scoring pictures are drawn.
+        looking: what the evaluators need that are loaded by now.
     """
     device = base.device
     trained = sum(_bytes(parameter) for parameter in learner.trainable().values()) if options.max_train_steps else 0
     weights = _weight_bytes([*base.parts().values(), learner])
     parts = {
-        "libraries and caches": max(0, held_bytes(device) - weights),
+        "libraries and caches": max(0, held_bytes(device) - weights - looking.weights),
         "parameters": weights,
+        "evaluators": looking.weights,
         "gradients": trained,
         "optimizer": ADAM_MOMENTS * trained,
         "activations": activation_bytes(learner, batch) if trained else 0,
         "drawing": drawing_bytes(base, draw),
+        "scoring": looking.passing,
     }
-    resident = parts["libraries and caches"] + parts["parameters"] + parts["optimizer"]
-    # gradients and activations are gone while pictures are drawn
-    peak = resident + max(parts["gradients"] + parts["activations"], parts["drawing"])
+    resident = sum(parts[name] for name in ("libraries and caches", "parameters", "evaluators", "optimizer"))
+    # one after the other: gradients and activations are gone while pictures are drawn, and the drawing while they are scored
+    peak = resident + max(parts["gradients"] + parts["activations"], parts["drawing"], parts["scoring"])
     return Forecast(peak / GIB, free_gib(device), {name: size / GIB for name, size in parts.items()})
 
 
@@ -65,25 +89,93 @@ def activation_bytes(learner: Learner, batch: Batch) -> int:
 
 
 def drawing_bytes(base: Base, draw: DrawOptions) -> int:
-    """Give the memory that decoding one batch of pictures takes beside the weights."""
+    """Give the memory that drawing one batch of pictures takes beside the weights: denoising it, or decoding it.
+
+    Guidance shows the denoiser each picture twice.
+    """
     height, width = draw.height or base.resolution, draw.width or base.resolution
-    sides = [max(1, side // base.latent_stride // SHRINK) for side in (height, width)]
-    largest = 0
+    sides = [max(1, side // base.latent_stride) for side in (height, width)]
+    small = [max(1, side // SHRINK) for side in sides]
+    scale = sides[0] * sides[1] / (small[0] * small[1])
 
-    def watch(module: nn.Module, inputs: Any, output: Any) -> None:
-        nonlocal largest
-        if isinstance(output, Tensor):
-            largest = max(largest, _bytes(output))
+    def latents(rows: int, height: int, width: int) -> Tensor:
+        return torch.zeros(rows, base.latent_channels, height, width, device=base.device, dtype=base.dtype)
 
-    hooks = [leaf.register_forward_hook(watch) for leaf in base.parts()["vae"].modules() if not list(leaf.children())]
-    try:
-        with torch.no_grad():
-            base.decode(torch.zeros(1, base.latent_channels, *sides, device=base.device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    scale = height * width / (sides[0] * sides[1] * base.latent_stride**2)
-    return round(LIVE_OUTPUTS * largest * scale * draw.batch_size)
+    def denoise(rows: int) -> Any:
+        hints = base.size_hints([(height, width)] * rows, [(0, 0)] * rows)
+        cond = replace(base.encode_text(["a picture"] * rows), size_hints=hints)
+        return base.predict(latents(rows, *sides), torch.ones(rows, device=base.device), cond)
+
+    rows = draw.batch_size * (2 if draw.guidance_scale > 1 else 1)
+    decoding = _passing(lambda count: base.decode(latents(count, *small)), draw.batch_size)
+    return max(_passing(denoise, rows), round(decoding * scale))
+
+
+def looking_bytes(encoders: Iterable[Encoder], *, rows: int, side: int) -> Looking:
+    """Give what loaded evaluators hold, and what they take while they look at a batch of pictures.
+
+    Args:
+        encoders: loaded.
+        rows: pictures that one looks at, at once.
+        side: of the pictures, in pixels.
+    """
+    seen = [_watch_encoder(encoder, rows, side) for encoder in encoders]
+    return Looking(sum(one.weights for one in seen), max((one.passing for one in seen), default=0))
+
+
+def _watch_encoder(encoder: Encoder, rows: int, side: int) -> Looking:
+    watched = _Watched()
+    with torch.no_grad(), watched:
+        encoder.embed(torch.zeros(1, 3, side, side))
+        if "text" in encoder.offers:
+            encoder.embed_text(["a picture"])
+    passing = _passing(lambda count: encoder.embed(torch.zeros(count, 3, side, side)), rows)
+    return Looking(watched.found_bytes, passing)
+
+
+def _passing(work: Callable[[int], Any], rows: int) -> int:
+    """Give the memory that work on so many rows takes for what it makes; one and two rows are computed."""
+    counts = []
+    for count in range(1, min(rows, 2) + 1):
+        with torch.no_grad(), _Watched() as watched:
+            work(count)
+        counts.append(watched.peak)
+    return counts[-1] + (counts[-1] - counts[0]) * (rows - len(counts))
+
+
+class _Watched(TorchDispatchMode):
+    """Adds up, operation by operation, the memory of the tensors that are made and still needed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._made: dict[StorageWeakRef, int] = {}
+        self._found: dict[StorageWeakRef, int] = {}
+
+    @property
+    def found_bytes(self) -> int:
+        """What the work read and did not make: weights."""
+        return sum(self._found.values())
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        for storage in _storages((args, kwargs)):
+            if (seen := StorageWeakRef(storage)) not in self._made:
+                self._found[seen] = storage.nbytes()
+        result = func(*args, **(kwargs or {}))
+        self._made = {made: size for made, size in self._made.items() if not made.expired()}
+        for storage in _storages(result):
+            if (seen := StorageWeakRef(storage)) not in self._found:
+                self._made[seen] = storage.nbytes()
+        # a processor's convolutions copy what they read and write into an order of their own
+        copied = _bytes(args[0]) + _bytes(result) if func is CONVOLUTION and result.device.type == "cpu" else 0
+        self.peak = max(self.peak, sum(self._made.values()) + copied)
+        return result
+
+
+def _storages(values: Any) -> list[Any]:
+    return [leaf.untyped_storage() for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
 @dataclass

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Encoder
-from ipseity.vision.parts.folder import EncoderOptions, absent, read_encoder
+from ipseity.vision.parts.folder import EncoderOptions
 from ipseity.vision.parts.preprocess import Preprocess
-from ipseity.vision.parts.seeing import Seeing
+from ipseity.vision.parts.published import Published
 
 
 class CLIPOptions(EncoderOptions):
@@ -25,11 +24,12 @@ class CLIPOptions(EncoderOptions):
     """Folder in the transformers layout, or a Hub id ("owner/name")."""
 
 
-class CLIP(Seeing):
+class CLIP(Published):
     """Pictures and prompts as comparable unit vectors."""
 
     Options: ClassVar[type[AnyOptions]] = CLIPOptions
     offers: ClassVar[frozenset[str]] = frozenset({"image", "text"})
+    makers: ClassVar = {"clip": "CLIPModel"}
     name = "clip"
 
     def __init__(self, model: Any, folder: Path, licence: str) -> None:
@@ -40,24 +40,6 @@ class CLIP(Seeing):
         self._model = model
         self._tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         self._prepare = Preprocess.read(folder)
-
-    @classmethod
-    def missing(cls) -> str | None:
-        """Say that the default weights are not here, or None."""
-        return absent(CLIPOptions().weights)
-
-    @classmethod
-    def load(cls, options: Any, device: torch.device | str = "cpu") -> Self:
-        """Read the encoder.
-
-        Args:
-            options: where it is.
-            device: where it shall live.
-
-        Raises:
-            WeightsError: it is not here, cannot be trusted, or is no CLIP.
-        """
-        return cls(*read_encoder({"clip": "CLIPModel"}, options, device))
 
     def embed(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
         """Give one unit vector a picture: the projected class token."""

@@ -1,20 +1,17 @@
 """DINO (arXiv:2104.14294) and its successors: pictures and their patches, from any transformers checkpoint."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Encoder
-from ipseity.vision.parts.folder import EncoderOptions, absent, read_encoder
+from ipseity.vision.parts.folder import EncoderOptions
 from ipseity.vision.parts.preprocess import Preprocess
-from ipseity.vision.parts.seeing import Seeing
-
-_MAKERS = {"vit": "ViTModel", "dinov2": "Dinov2Model", "dinov2_with_registers": "Dinov2WithRegistersModel"}
+from ipseity.vision.parts.published import Published
 
 
 class DINOOptions(EncoderOptions):
@@ -26,11 +23,16 @@ class DINOOptions(EncoderOptions):
     """Folder in the transformers layout, or a Hub id ("owner/name")."""
 
 
-class DINO(Seeing):
+class DINO(Published):
     """Pictures as unit vectors (the class token after the last norm), and their patches."""
 
     Options: ClassVar[type[AnyOptions]] = DINOOptions
     offers: ClassVar[frozenset[str]] = frozenset({"image", "patches"})
+    makers: ClassVar = {
+        "vit": "ViTModel",
+        "dinov2": "Dinov2Model",
+        "dinov2_with_registers": "Dinov2WithRegistersModel",
+    }
     name = "dino"
 
     def __init__(self, model: Any, folder: Path, licence: str) -> None:
@@ -39,24 +41,6 @@ class DINO(Seeing):
         self._model = model
         self._extra_tokens = 1 + getattr(model.config, "num_register_tokens", 0)
         self._prepare = Preprocess.read(folder)
-
-    @classmethod
-    def missing(cls) -> str | None:
-        """Say that the default weights are not here, or None."""
-        return absent(DINOOptions().weights)
-
-    @classmethod
-    def load(cls, options: Any, device: torch.device | str = "cpu") -> Self:
-        """Read the encoder.
-
-        Args:
-            options: where it is.
-            device: where it shall live.
-
-        Raises:
-            WeightsError: it is not here, cannot be trusted, or is no vision transformer.
-        """
-        return cls(*read_encoder(_MAKERS, options, device))
 
     def embed(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
         """Give one unit vector a picture: the class token."""

@@ -4,15 +4,13 @@ By default it picks checkpoints and never scores. How its weights are made stand
 repository.
 """
 
-from typing import Any, ClassVar, Literal, Self
-
-import torch
+from typing import ClassVar, Literal
 
 from ipseity.core.options import Options
 from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Encoder
 from ipseity.vision.clip import CLIP
-from ipseity.vision.parts.folder import EncoderOptions, bundled
+from ipseity.vision.parts.published import Bundled
 
 
 class ToyCLIPOptions(Options):
@@ -22,28 +20,11 @@ class ToyCLIPOptions(Options):
     """The bundled encoder."""
 
 
-class ToyCLIP(CLIP):
+class ToyCLIP(Bundled, CLIP):
     """The bundled encoder, read by the code that reads CLIP."""
 
     Options: ClassVar[type[AnyOptions]] = ToyCLIPOptions
     name = "toy_clip"
-
-    @classmethod
-    def missing(cls) -> str | None:
-        """Give None: it comes with the package."""
-        return None
-
-    @classmethod
-    def load(cls, options: Any, device: torch.device | str = "cpu") -> Self:
-        """Read the bundled encoder.
-
-        Args:
-            options: nothing to choose.
-            device: where it shall live.
-        """
-        loaded = super().load(EncoderOptions(weights=bundled("toy_clip")), device)
-        loaded.licence = "Apache-2.0"
-        return loaded
 
 
 PLUGIN: type[Encoder] = ToyCLIP

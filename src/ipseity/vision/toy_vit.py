@@ -3,15 +3,13 @@
 By default it scores and never picks. How its weights are made stands in the folder `toybox/` of the repository.
 """
 
-from typing import Any, ClassVar, Literal, Self
-
-import torch
+from typing import ClassVar, Literal
 
 from ipseity.core.options import Options
 from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Encoder
 from ipseity.vision.dino import DINO
-from ipseity.vision.parts.folder import EncoderOptions, bundled
+from ipseity.vision.parts.published import Bundled
 
 
 class ToyViTOptions(Options):
@@ -21,28 +19,11 @@ class ToyViTOptions(Options):
     """The bundled encoder."""
 
 
-class ToyViT(DINO):
+class ToyViT(Bundled, DINO):
     """The bundled encoder, read by the code that reads DINO."""
 
     Options: ClassVar[type[AnyOptions]] = ToyViTOptions
     name = "toy_vit"
-
-    @classmethod
-    def missing(cls) -> str | None:
-        """Give None: it comes with the package."""
-        return None
-
-    @classmethod
-    def load(cls, options: Any, device: torch.device | str = "cpu") -> Self:
-        """Read the bundled encoder.
-
-        Args:
-            options: nothing to choose.
-            device: where it shall live.
-        """
-        loaded = super().load(EncoderOptions(weights=bundled("toy_vit")), device)
-        loaded.licence = "Apache-2.0"
-        return loaded
 
 
 PLUGIN: type[Encoder] = ToyViT

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -16,6 +17,12 @@ from ipseity.core.protocols import Engine, Learner
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch
 from ipseity.training.engines.parts.machine import DeviceOptions, pick_device, pick_precision
+
+PATIENCE = timedelta(days=7)
+"""How long a process waits for the others: the first one draws sets and scores checkpoints alone, which may take hours.
+
+A process that died is not waited for: the launcher sees it and ends the others.
+"""
 
 
 class AccelerateOptions(DeviceOptions):
@@ -65,7 +72,7 @@ class Accelerate:
             RecipeError: the device or the number format is not to be had here.
             EngineError: the number of processes is not the one asked for.
         """
-        from accelerate import Accelerator
+        from accelerate import Accelerator, InitProcessGroupKwargs
 
         device = pick_device(options.device)
         precision = pick_precision(options.mixed_precision, device)
@@ -73,9 +80,10 @@ class Accelerate:
         if running != options.num_processes:
             raise EngineError(
                 f"engine.num_processes is {options.num_processes}, and {running} run. Both must be the same. "
-                "Start through `ipseity train`, which launches them, or set engine.num_processes."
+                "Start through the command line, which launches them, or set engine.num_processes."
             )
-        return cls(Accelerator(mixed_precision=precision, cpu=device.type == "cpu"))
+        patient = InitProcessGroupKwargs(timeout=PATIENCE)
+        return cls(Accelerator(mixed_precision=precision, cpu=device.type == "cpu", kwargs_handlers=[patient]))
 
     def prepare(self, learner: Learner, optimizer: torch.optim.Optimizer) -> tuple[Any, torch.optim.Optimizer]:
         """Give a callable whose gradients are averaged over processes, and the optimizer as it is.
