@@ -244,7 +244,7 @@ def read_row(cell: Cell) -> Row | None:
     scores: dict[str, float] = {}
     for row in found["rows"]:
         key = f"{row['metric']}/{row['evaluator']}"
-        kinds = (("", "after"), ("before/", "before"), ("real/", "real"))
+        kinds = (("", "after"), ("before/", "before"), ("real/", "real"), ("reach/", "reach"))
         scores |= {head + key: row[kind]["mean"] for head, kind in kinds if row[kind] and row[kind]["mean"] is not None}
     measured = [event for event in run.events() if event["event"] == "Measured"]
     return {

@@ -71,9 +71,13 @@ def pairs(rows: list[Row]) -> dict[str, dict[str, Row]]:
 
 
 def levels(arms: dict[str, Row], key: str) -> list[float | None]:
-    """Give a subject's score of both arms, of the untrained base and of real photos."""
+    """Give a subject's score of both arms, of the untrained base, and of real photos as the base shows them and as they are."""
     ours = arms[OURS]["scores"]
-    return [ours.get(key), arms[PLAIN]["scores"].get(key), ours.get(f"before/{key}"), ours.get(f"real/{key}")]
+    return [
+        ours.get(key),
+        arms[PLAIN]["scores"].get(key),
+        *(ours.get(f"{kind}/{key}") for kind in ("before", "reach", "real")),
+    ]
 
 
 def page(standing: Standing, chosen: argparse.Namespace) -> str:
@@ -95,16 +99,16 @@ def page(standing: Standing, chosen: argparse.Namespace) -> str:
 
 def compared(both: dict[str, dict[str, Row]], key: str, title: str) -> list[str]:
     """Lay out a score subject by subject, with how often ours beats both others."""
-    lines = [f"## {title}\n", "| subject | data-centric | class images | untrained | real photos | beats both |", "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [f"## {title}\n", "| subject | data-centric | class images | untrained | at best here | real photos | beats both |", "|---|---|---|---|---|---|---|"]  # fmt: skip
     beats, complete = 0, {}
     for name, arms in both.items():
-        ours, plain, bare, real = levels(arms, key)
+        ours, plain, bare, reach, real = levels(arms, key)
         word = "-"
         if ours is not None and plain is not None and bare is not None:
             complete[name] = {PLAIN: ours - plain, "the untrained base": ours - bare}
             beats += ours > max(plain, bare)
             word = "yes" if ours > max(plain, bare) else "no"
-        lines.append(f"| {name} | " + " | ".join(map(number, (ours, plain, bare, real))) + f" | {word} |")
+        lines.append(f"| {name} | " + " | ".join(map(number, (ours, plain, bare, reach, real))) + f" | {word} |")
     lines.append(f"\n* Data-centric beats both on {beats} of {len(complete)} subjects.")
     for other in (PLAIN, "the untrained base"):
         if complete:
@@ -120,8 +124,8 @@ def means(both: dict[str, dict[str, Row]]) -> list[str]:
     """Lay out the means over subjects by every evaluator that scored."""
     lines = [
         "## Means over subjects, by each evaluator\n",
-        "| metric/evaluator | data-centric | class images | untrained | real photos | minus class images |",
-        "|---|---|---|---|---|---|",
+        "| metric/evaluator | data-centric | class images | untrained | at best here | real photos | minus class images |",
+        "|---|---|---|---|---|---|---|",
     ]
     known = {key for arms in both.values() for key in arms[OURS]["scores"] if key.count("/") == 1}
     for key in (*KEYS, *sorted(known - set(KEYS))):

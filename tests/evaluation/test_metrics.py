@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import torch
+from PIL import ImageOps
 
 from ipseity.core.registry import find
 from ipseity.core.types import Gallery, References
@@ -104,6 +105,18 @@ def test_copies_of_training_photos_are_flagged_and_new_pictures_are_not() -> Non
     fresh = [draw_photo(number) for number in range(20, 32)]
     assert memorized(score(gallery(copies), references, LOOK, ["memorization"])).raised
     assert not memorized(score(gallery(fresh), references, LOOK, ["memorization"])).raised
+
+
+def test_a_base_that_distorts_is_held_against_photos_distorted_alike() -> None:
+    trained = tuple(draw_photo(number) for number in range(6))
+    held = (draw_photo(6), draw_photo(7))
+    shown = tuple(ImageOps.invert(photo) for photo in (*trained, *held))
+    copies, crisp = shown[:6], References(held, (None, None), trained)
+    as_shown = References(held, (None, None), trained, shown)
+    fresh = [ImageOps.invert(draw_photo(number)) for number in range(20, 32)]
+    assert not memorized(score(gallery(copies), crisp, LOOK, ["memorization"])).raised, "the distortion hides the copy"
+    assert memorized(score(gallery(copies), as_shown, LOOK, ["memorization"])).raised
+    assert not memorized(score(gallery(fresh), as_shown, LOOK, ["memorization"])).raised
 
 
 def test_a_copy_counts_only_where_all_evaluators_agree() -> None:

@@ -1,9 +1,11 @@
 """The suite: which pairs are measured, each picture once, honest ceilings and intervals."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from PIL import ImageOps
 
 from ipseity.core.errors import RecipeError
 from ipseity.core.registry import names
@@ -62,6 +64,16 @@ def test_the_ceiling_never_compares_a_photo_with_itself() -> None:
     cosines = vectors @ vectors.T
     expected = [cosines[0, 1], cosines[1, 0], *(cosines[i, :2].mean() for i in (2, 3, 4))]
     torch.testing.assert_close(real["identity/layout"], torch.stack(expected), atol=1e-5, rtol=0)
+
+
+def test_the_ceiling_of_what_the_base_can_show_holds_distorted_photos_against_true_ones() -> None:
+    looking, shown = {"layout": LayoutEncoder()}, tuple(ImageOps.invert(photo) for photo in (*PHOTOS[2:], *PHOTOS[:2]))
+    true = ceiling(REFERENCES, looking, ["identity"])
+    reached = ceiling(replace(REFERENCES, shown=shown), looking, ["identity"], as_shown=True)
+    assert reached["identity/layout"].shape == true["identity/layout"].shape
+    assert reached["identity/layout"].mean() < true["identity/layout"].mean()
+    unasked = ceiling(REFERENCES, looking, ["identity"], as_shown=True)
+    torch.testing.assert_close(unasked["identity/layout"], true["identity/layout"])
 
 
 def test_the_ceiling_when_nothing_could_be_held_out() -> None:

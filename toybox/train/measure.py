@@ -74,7 +74,8 @@ def base_figures(count: int, build: Path = BUILD, folder: Path = SHIPPED, *, par
     mine = list(range(part[0], count, part[1]))
     target = build / "measured"
     target.mkdir(parents=True, exist_ok=True)
-    pictures = target / f"part-{part[0]}-of-{part[1]}-{_fingerprint(folder)}.npy"
+    weights = _fingerprint(folder)
+    pictures = target / f"part-{part[0]}-of-{part[1]}-of-{count}-{weights}.npy"
     if not pictures.exists():
         pipe = StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32, add_watermarker=False)
         np.save(pictures, draw(pipe, [combos[i]["prompt"] for i in mine], [1000 + i for i in mine], batch=25))
@@ -82,9 +83,9 @@ def base_figures(count: int, build: Path = BUILD, folder: Path = SHIPPED, *, par
     net, words = load_checker(build)
     said = guess(net, words, drawn)
     rows = [{**combos[i], "said": s} for i, s in zip(mine, said, strict=True)]
-    (target / f"part-{part[0]}-of-{part[1]}.json").write_text(json.dumps(rows, indent=1))
+    pictures.with_suffix(".json").write_text(json.dumps(rows, indent=1))
     tile(drawn[:96], 12).save(target / f"drawn-{part[0]}.png")
-    files = [target / f"part-{i}-of-{part[1]}.json" for i in range(part[1])]
+    files = [target / f"part-{i}-of-{part[1]}-of-{count}-{weights}.json" for i in range(part[1])]
     if not all(f.exists() for f in files):
         return {}
     joined = [row for f in files for row in json.loads(f.read_text())]

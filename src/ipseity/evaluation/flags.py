@@ -56,17 +56,17 @@ def memorized(scores: Mapping[str, Float[Tensor, "N"]]) -> Flag | None:
 
 
 def leaking(
-    scores: Mapping[str, Float[Tensor, "N"]], untrained: Mapping[str, float], real: Mapping[str, float]
+    scores: Mapping[str, Float[Tensor, "N"]], untrained: Mapping[str, float], reach: Mapping[str, float]
 ) -> Flag | None:
     """Say whether the plain class word now draws the subject.
 
-    The drift is told as a share of the way from what the untrained base draws for the class word to real photos of the
-    subject, and counts only where the 95 % interval of the drift lies above 0 for every evaluator.
+    The drift is told as a share of the way from what the untrained base draws for the class word to the most that the base
+    can show of the subject, and counts only where the 95 % interval of the drift lies above 0 for every evaluator.
 
     Args:
         scores: as `suite.score` gives them; those of `leakage` are read.
         untrained: `identity/evaluator` -> mean of the untrained base's pictures.
-        real: `identity/evaluator` -> mean of the real photos (`suite.ceiling`).
+        reach: `identity/evaluator` -> mean of the real photos as the base can show them (`suite.ceiling`, `as_shown`).
 
     Returns:
         None where nothing was measured, or where no evaluator tells the subject from its class.
@@ -74,7 +74,7 @@ def leaking(
     shares, raised = {}, []
     for key, drift in summarize({key: values for key, values in scores.items() if key.startswith("leakage/")}).items():
         name = _evaluator(key)
-        way = real.get(f"identity/{name}", 0.0) - untrained.get(f"identity/{name}", 0.0)
+        way = reach.get(f"identity/{name}", 0.0) - untrained.get(f"identity/{name}", 0.0)
         if way > NARROW:
             shares[name] = max(0.0, drift.mean / way)
             raised.append((drift.low if drift.low is not None else drift.mean) > 0 and shares[name] >= LEAKED_SHARE)

@@ -57,26 +57,39 @@ def score(gallery: Gallery, references: References, encoders: Mapping[str, Encod
     return _score(gallery, references, {name: Remembering(encoder) for name, encoder in encoders.items()}, plugins)
 
 
-def ceiling(references: References, encoders: Mapping[str, Encoder], metrics: Sequence[str]) -> Scores:
+def ceiling(
+    references: References, encoders: Mapping[str, Encoder], metrics: Sequence[str], *, as_shown: bool = False
+) -> Scores:
     """Score the subject's own photos as if they had been drawn: what a perfect model would reach.
 
     One reference at a time stands alone, and every other photo, seen in training or not, is compared with it; a photo's
     score is its mean over the references. So the seen photos are held against the unseen ones, as the drawn pictures
     are, and the unseen ones against each other. Metrics that read a prompt are left out, since photos have none.
 
+    Args:
+        references: the photos.
+        encoders: evaluators by name.
+        metrics: names of the shelf "metrics".
+        as_shown: take the compared photos (never the references) as the base can show them, where that is known: what
+            perfect learning would reach *on this base*, whose autoencoder may blur.
+
     Returns:
         `metric/evaluator` -> one value a photo that could be compared.
     """
     plugins = {name: metric for name in metrics if "text" not in (metric := find("metrics", name)).needs}
     looking = {name: Remembering(encoder) for name, encoder in encoders.items()}
-    photos = {same_picture(image): image for image in (*references.images, *references.trained_on)}
+    first = len(references.trained_on)
+    originals = (*references.images, *references.trained_on)
+    shown = (*references.shown[first:], *references.shown[:first]) if as_shown else ()
+    seen = shown or originals
+    photos = {same_picture(original): image for original, image in zip(originals, seen, strict=True)}
     folds: dict[str, list[Tensor]] = {}
     for image, mask in zip(references.images, references.masks, strict=True):
         others = [row for row, key in enumerate(photos) if key != same_picture(image)]
         if not others:
             continue
-        shown = tuple(list(photos.values())[row] for row in others)
-        gallery = Gallery(shown, ("",) * len(shown), tuple(range(len(shown))))
+        taken = tuple(list(photos.values())[row] for row in others)
+        gallery = Gallery(taken, ("",) * len(taken), tuple(range(len(taken))))
         for key, values in _score(gallery, References((image,), (mask,)), looking, plugins).items():
             row = torch.full((len(photos),), torch.nan)
             row[others] = values

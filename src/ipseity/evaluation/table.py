@@ -29,6 +29,8 @@ class Row:
     """The untrained base's pictures at the same prompts and seeds."""
     real: Summary | None = None
     """The subject's own photos against each other."""
+    reach: Summary | None = None
+    """The same photos as the base can show them: the most that learning can reach on this base."""
     title: str = ""
     unit: str = ""
     better: Literal["higher", "lower"] = "higher"
@@ -42,6 +44,7 @@ def tabulate(
     real: Mapping[str, Float[Tensor, "N"]],
     *,
     role: Role,
+    reach: Mapping[str, Float[Tensor, "N"]] | None = None,
     prompts: Sequence[str] = (),
 ) -> tuple[Row, ...]:
     """Put scores of the drawn pictures beside those of the untrained base and of real photos, metric by metric.
@@ -51,10 +54,12 @@ def tabulate(
         before: the same for the untrained base's; may be empty.
         real: as `suite.ceiling` gives them; may be empty.
         role: of the evaluators in these scores.
+        reach: as `suite.ceiling` gives them with `as_shown`.
         prompts: of the pictures, for the intervals.
     """
-    drawn, bare, photos = summarize(after, prompts), summarize(before, prompts), summarize(real)
-    return tuple(_row(key, role, drawn[key], bare.get(key), photos.get(key)) for key in drawn)
+    drawn, bare = summarize(after, prompts), summarize(before, prompts)
+    photos, shown = summarize(real), summarize(reach or {})
+    return tuple(_row(key, role, drawn[key], (bare.get(key), photos.get(key), shown.get(key))) for key in drawn)
 
 
 def verdict(rows: Sequence[Row], flags: Sequence[Flag] = (), *, what: str) -> str:
@@ -75,12 +80,12 @@ def verdict(rows: Sequence[Row], flags: Sequence[Flag] = (), *, what: str) -> st
     return f"{', '.join(part for part in told if part)}."
 
 
-def _row(key: str, role: Role, after: Summary, before: Summary | None, real: Summary | None) -> Row:
+def _row(key: str, role: Role, after: Summary, beside: tuple[Summary | None, Summary | None, Summary | None]) -> Row:
     name, _, evaluator = key.partition("/")
     metric = find("metrics", name)
     about = (inspect.getdoc(metric) or "").replace("\n", " ").strip() if metric.__doc__ else ""
     facts = {"title": metric.title, "unit": metric.unit, "better": metric.better, "about": about}
-    return Row(name, evaluator, role, after, before, real, **facts)
+    return Row(name, evaluator, role, after, *beside, **facts)
 
 
 def _identity_words(rows: Sequence[Row], what: str) -> str:

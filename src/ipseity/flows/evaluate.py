@@ -53,10 +53,11 @@ def evaluate_flow(setting: Setting, run: Run, *, choice: Choice | None = None) -
     bare_scores = score(bared, bench.references, encoders, metrics)
     leaked = score(gallery(bench.class_only, class_after, class_before), bench.references, encoders, ["leakage"])
     real = ceiling(bench.references, encoders, metrics)
-    rows = tabulate(scores, bare_scores, real, role="score", prompts=bench.subject.prompts)
+    reach = ceiling(bench.references, encoders, metrics, as_shown=True)
+    rows = tabulate(scores, bare_scores, real, role="score", reach=reach, prompts=bench.subject.prompts)
     rows += tabulate(leaked, {}, {}, role="score", prompts=bench.class_only.prompts)
     flags = tuple(
-        flag for flag in (memorized(scores), leaking(leaked, means(bare_scores), means(real))) if flag is not None
+        flag for flag in (memorized(scores), leaking(leaked, means(bare_scores), means(reach))) if flag is not None
     )
     pairs = _pairs(bench, before, after)
     report = _report(setting, run, identity, (rows, flags, pairs, choice or _kept_choice(identity), missing))

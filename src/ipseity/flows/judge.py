@@ -4,10 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from PIL.Image import Image
+
 from ipseity.core.drawing import draw_all
 from ipseity.core.errors import MissingPackage
 from ipseity.core.events import Event, Noticed, Saved, Scored
 from ipseity.core.identity import Identity
+from ipseity.core.image import to_images, to_pixels
 from ipseity.core.registry import find
 from ipseity.core.types import Gallery, Photo, References
 from ipseity.evaluation.flags import as_scores, leaking, memorized
@@ -32,11 +36,12 @@ class Bench:
 def make_bench(setting: Setting, *, scenes: Sequence[str], first_seed: int, photos: Sequence[Photo]) -> Bench:
     """Lay out the prompts; where no photo was held out, the training photos serve as references."""
     subject, options = setting.subject, setting.recipe.evaluate
-    held = tuple(photos) or setting.split.train.photos
+    held, trained_on = tuple(photos) or setting.split.train.photos, setting.split.train.photos
     references = References(
         tuple(photo.image for photo in held),
         tuple(photo.mask for photo in held),
-        tuple(photo.image for photo in setting.split.train.photos),
+        tuple(photo.image for photo in trained_on),
+        tuple(through_base(setting.base, photo.image) for photo in (*trained_on, *held)),
     )
     shots = options.images_per_scene
     return Bench(
@@ -44,6 +49,14 @@ def make_bench(setting: Setting, *, scenes: Sequence[str], first_seed: int, phot
         plan(subject.class_noun, subject.class_noun, scenes, images_per_scene=1, first_seed=first_seed + LEAK_SEED),
         references,
     )
+
+
+@torch.no_grad()
+def through_base(base: Any, photo: Image) -> Image:
+    """Encode and decode a photo at the base's size: the most that this base can show of it."""
+    scale = base.resolution / min(photo.size)
+    height, width = (max(8, round(side * scale / 8) * 8) for side in (photo.height, photo.width))
+    return to_images(base.decode(base.encode_image(to_pixels([photo], (height, width)))))[0]
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,8 @@ class Before:
     """Picking scores of the bare base for the subject's prompts without the token."""
     real: Mapping[str, float]
     """Picking scores of real photos."""
+    reach: Mapping[str, float]
+    """The same of real photos as the base can show them."""
 
 
 def take_before(setting: Setting, bench: Bench) -> Before:
@@ -66,7 +81,8 @@ def take_before(setting: Setting, bench: Bench) -> Before:
     bare = draw_all(pipeline, bench.subject.meanings, bench.subject.seeds, setting.recipe.draw)
     class_images = draw_all(pipeline, bench.class_only.prompts, bench.class_only.seeds, setting.recipe.draw)
     untrained = means(score(gallery(bench.subject, bare), bench.references, encoders, metrics))
-    return Before(tuple(class_images), untrained, means(ceiling(bench.references, encoders, metrics)))
+    real, reach = (means(ceiling(bench.references, encoders, metrics, as_shown=shown)) for shown in (False, True))
+    return Before(tuple(class_images), untrained, real, reach)
 
 
 def gallery(drawn: Plan, images: Sequence[Any], before: Sequence[Any] = ()) -> Gallery:
@@ -101,7 +117,7 @@ class Judge:
 
     def __init__(self, setting: Setting, learner: Any, run: Any, *, bench: Bench, before: "Before") -> None:
         self.setting, self.learner, self.run, self.bench = setting, learner, run, bench
-        self.before, self.levels = before.class_images, (before.untrained, before.real)
+        self.before, self.levels = before.class_images, before
         self.options: EvaluateOptions = setting.recipe.evaluate
         self.encoders, self.notes = load_encoders([self.options.pick], setting.engine.device)
         self.scored: list[tuple[int, Mapping[str, float]]] = [
@@ -147,7 +163,7 @@ class Judge:
         metrics = [name for name in self.options.metrics if name != "leakage"]
         rows = score(gallery(bench.subject, drawn), bench.references, self.encoders, metrics)
         drift = score(gallery(bench.class_only, leaked, self.before), bench.references, self.encoders, ["leakage"])
-        flags = as_scores(memorized(rows), leaking(drift, *self.levels))
+        flags = as_scores(memorized(rows), leaking(drift, self.levels.untrained, self.levels.reach))
         told = {**means({**rows, **drift}), **flags}
         self.scored.append((step, told))
         return Scored(step, told)
@@ -155,7 +171,7 @@ class Judge:
     def facts(self, choice: Choice) -> dict[str, Any]:
         """Give what an identity's header says of how it was chosen."""
         scores = dict(self.scored)[choice.step]
-        untrained, real = self.levels
+        untrained, real = self.levels.untrained, self.levels.real
         return {
             "scores": scores,
             "reason": choice.reason,

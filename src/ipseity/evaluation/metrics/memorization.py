@@ -3,6 +3,7 @@
 Source: the nearest-neighbor tests of arXiv:2212.03860, with the subject's own photos as the yardstick.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -24,7 +25,9 @@ ROUNDING = 1e-4
 class Memorization:
     """How much nearer the pictures come to a training photo than real photos of the subject come to each other.
 
-    Above 0 a picture is nearer to some training photo than nine of ten real photos are to another one: a copy.
+    Above 0 a picture is nearer to some training photo than nine of ten real photos are to another one: a copy. Photos are
+    taken as the base shows them where that is known: a base that blurs copies a photo with its blur, and held against the
+    crisp photo such a copy would pass for new.
     """
 
     title: ClassVar[str] = "Memorization"
@@ -41,10 +44,11 @@ class Memorization:
         Returns:
             Values in [-2, 2]; a copy has 1 - normal. None where no two photos can be compared.
         """
-        real = distinct((*references.trained_on, *references.images))
+        photos = references.shown or (*references.trained_on, *references.images)
+        real = distinct(photos)
         if not references.trained_on or len(real) < 2:
             return None
-        trained = distinct(references.trained_on)
+        trained = distinct(photos[: len(references.trained_on)])
         known = embed(trained, encoder)
         nearness = embed(real, encoder) @ known.T
         itself = torch.zeros_like(nearness, dtype=torch.bool)
@@ -59,7 +63,7 @@ def too_near(scores: Float[Tensor, "N"]) -> Bool[Tensor, "N"]:
     return scores > ROUNDING
 
 
-def distinct(images: tuple[Image, ...]) -> list[Image]:
+def distinct(images: Sequence[Image]) -> list[Image]:
     """Leave out repeated pictures, keeping the order."""
     return list({same_picture(image): image for image in images}.values())
 
