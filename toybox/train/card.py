@@ -55,7 +55,8 @@ trained on renders (it looks through EfficientNet-Lite2, frozen, and through a s
 | part | figure |
 |---|---|
 | VAE, round trip of renders never seen | {psnr_renders:.1f} dB PSNR |
-{photos}| toy_clip: right caption of 100, held-out renders | {retrieval:.1%} |
+{photos}| VAE: capitals of 10 px read right after a round trip (before: {letters_crisp:.1%}) | {letters:.1%} |
+| toy_clip: right caption of 100, held-out renders | {retrieval:.1%} |
 | toy_clip: right class / colour by words | {clip_class:.1%} / {clip_colour:.1%} |
 | toy_vit: same individual against another of its class (AUC), individuals never seen | {auc:.3f} |
 | toy_vit: nearest other view is the same individual (recall@1 of {gallery}) | {recall:.1%} |
@@ -123,6 +124,8 @@ def write_card(build: Path = BUILD, folder: Path = SHIPPED) -> Path:
         count=figures["base"]["count"],
         rows=_rows(figures),
         psnr_renders=vae["psnr_renders"],
+        letters=vae["letters"],
+        letters_crisp=vae["letters_crisp"],
         photos=photos if "psnr_photos" in vae else "",
         retrieval=clip["retrieval_top1_of_100"],
         clip_class=clip["class_top1"],

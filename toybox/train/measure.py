@@ -13,6 +13,7 @@ from transformers import CLIPModel, CLIPTokenizer, ViTModel
 
 from toybox.train.checker import accuracy, guess, load_checker
 from toybox.train.judges import clip_figures, vit_figures
+from toybox.train.letters import letter_figures
 from toybox.train.package import SHIPPED, size_mb
 from toybox.train.runs import BUILD, note, read_weights
 from toybox.train.shards import each_shard
@@ -102,10 +103,11 @@ def photos_at(folder: Path, side: int) -> np.ndarray:
 
 
 def vae_figures(build: Path = BUILD, folder: Path = SHIPPED) -> dict[str, float]:
-    """Returns PSNR of a round trip on renders never seen and, where they lie there, on real photos."""
+    """Returns PSNR of a round trip on renders never seen and, where they lie there, on real photos, and letters read."""
     vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32)
     unseen = next(each_shard("unseen", build)).images[:256]
-    out = {"psnr_renders": psnr(vae, unseen)}
+    read = letter_figures(vae)
+    out = {"psnr_renders": psnr(vae, unseen), "letters_crisp": read["crisp"], "letters": read["decoded"]}
     if os.environ.get("IPSEITY_DREAMBENCH"):
         photos = photos_at(Path(os.environ["IPSEITY_DREAMBENCH"]), vae.config.sample_size)
         out |= {"psnr_photos": psnr(vae, photos), "photos": len(photos)}
