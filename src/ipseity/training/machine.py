@@ -4,6 +4,7 @@ import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,8 +25,19 @@ def peak_gib(device: torch.device | str = "cpu") -> float:
         import resource
     except ImportError:  # Windows keeps the same number under another name
         return getattr(psutil.Process().memory_info(), "peak_wset", held_bytes()) / GIB
+    if own := _own_peak_kib():
+        return own * 1024 / GIB
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most * (1 if sys.platform == "darwin" else 1024) / GIB  # bytes on macOS, KiB elsewhere
+
+
+def _own_peak_kib() -> int | None:
+    """Give Linux's peak of this program; `ru_maxrss` also holds what the program that started it had taken before."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
 
 
 def held_bytes(device: torch.device | str = "cpu") -> int:
