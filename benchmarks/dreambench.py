@@ -99,7 +99,7 @@ def page(standing: Standing, chosen: argparse.Namespace) -> str:
 
 def compared(both: dict[str, dict[str, Row]], key: str, title: str) -> list[str]:
     """Lay out a score subject by subject, with how often ours beats both others."""
-    lines = [f"## {title}\n", "| subject | data-centric | class images | untrained | at best here | real photos | beats both |", "|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [f"## {title}\n", "| subject | data-centric | class images | untrained | photos decoded | real photos | beats both |", "|---|---|---|---|---|---|---|"]  # fmt: skip
     beats, complete = 0, {}
     for name, arms in both.items():
         ours, plain, bare, reach, real = levels(arms, key)
@@ -124,7 +124,7 @@ def means(both: dict[str, dict[str, Row]]) -> list[str]:
     """Lay out the means over subjects by every evaluator that scored."""
     lines = [
         "## Means over subjects, by each evaluator\n",
-        "| metric/evaluator | data-centric | class images | untrained | at best here | real photos | minus class images |",
+        "| metric/evaluator | data-centric | class images | untrained | photos decoded | real photos | minus class images |",
         "|---|---|---|---|---|---|---|",
     ]
     known = {key for arms in both.values() for key in arms[OURS]["scores"] if key.count("/") == 1}

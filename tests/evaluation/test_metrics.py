@@ -110,13 +110,13 @@ def test_copies_of_training_photos_are_flagged_and_new_pictures_are_not() -> Non
 def test_a_base_that_distorts_is_held_against_photos_distorted_alike() -> None:
     trained = tuple(draw_photo(number) for number in range(6))
     held = (draw_photo(6), draw_photo(7))
-    shown = tuple(ImageOps.invert(photo) for photo in (*trained, *held))
-    copies, crisp = shown[:6], References(held, (None, None), trained)
-    as_shown = References(held, (None, None), trained, shown)
+    decoded = tuple(ImageOps.invert(photo) for photo in (*trained, *held))
+    copies, crisp = decoded[:6], References(held, (None, None), trained)
+    alike = References(held, (None, None), trained, decoded)
     fresh = [ImageOps.invert(draw_photo(number)) for number in range(20, 32)]
     assert not memorized(score(gallery(copies), crisp, LOOK, ["memorization"])).raised, "the distortion hides the copy"
-    assert memorized(score(gallery(copies), as_shown, LOOK, ["memorization"])).raised
-    assert not memorized(score(gallery(fresh), as_shown, LOOK, ["memorization"])).raised
+    assert memorized(score(gallery(copies), alike, LOOK, ["memorization"])).raised
+    assert not memorized(score(gallery(fresh), alike, LOOK, ["memorization"])).raised
 
 
 def test_a_copy_counts_only_where_all_evaluators_agree() -> None:

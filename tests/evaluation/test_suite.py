@@ -66,13 +66,16 @@ def test_the_ceiling_never_compares_a_photo_with_itself() -> None:
     torch.testing.assert_close(real["identity/layout"], torch.stack(expected), atol=1e-5, rtol=0)
 
 
-def test_the_ceiling_of_what_the_base_can_show_holds_distorted_photos_against_true_ones() -> None:
-    looking, shown = {"layout": LayoutEncoder()}, tuple(ImageOps.invert(photo) for photo in (*PHOTOS[2:], *PHOTOS[:2]))
+def test_the_ceiling_of_decoded_photos_holds_distorted_photos_against_true_ones() -> None:
+    looking, decoded = (
+        {"layout": LayoutEncoder()},
+        tuple(ImageOps.invert(photo) for photo in (*PHOTOS[2:], *PHOTOS[:2])),
+    )
     true = ceiling(REFERENCES, looking, ["identity"])
-    reached = ceiling(replace(REFERENCES, shown=shown), looking, ["identity"], as_shown=True)
+    reached = ceiling(replace(REFERENCES, decoded=decoded), looking, ["identity"], decoded=True)
     assert reached["identity/layout"].shape == true["identity/layout"].shape
     assert reached["identity/layout"].mean() < true["identity/layout"].mean()
-    unasked = ceiling(REFERENCES, looking, ["identity"], as_shown=True)
+    unasked = ceiling(REFERENCES, looking, ["identity"], decoded=True)
     torch.testing.assert_close(unasked["identity/layout"], true["identity/layout"])
 
 

@@ -40,13 +40,17 @@ def do_text(args: argparse.Namespace) -> None:
 
 
 def do_vae(args: argparse.Namespace) -> None:
-    """Trains the autoencoder; with `--decoder` its decoder alone, so that latents stay as they are."""
-    from toybox.train.vae import train_vae, tune_decoder
+    """Trains the autoencoder."""
+    from toybox.train.vae import train_vae
 
-    if args.decoder:
-        tune_decoder(minutes_left(args, 15.0), batch=args.batch or 8)
-        return
     train_vae(minutes_left(args, 20.0), batch=args.batch or 16)
+
+
+def do_decoder(args: argparse.Namespace) -> None:
+    """Trains the finished autoencoder's decoder alone, so that latents stay as they are."""
+    from toybox.train.vae import tune_decoder
+
+    tune_decoder(minutes_left(args, 10.0), batch=args.batch or 8)
 
 
 def do_unet(args: argparse.Namespace) -> None:
@@ -120,6 +124,7 @@ def do_all(args: argparse.Namespace) -> None:
     do_text(args)
     for stage, run in (
         ("vae", do_vae),
+        ("decoder", do_decoder),
         ("latents", None),
         ("judges", do_judges),
         ("checker", do_checker),
@@ -142,6 +147,7 @@ STAGES = {
     "shards": do_shards,
     "text": do_text,
     "vae": do_vae,
+    "decoder": do_decoder,
     "unet": do_unet,
     "judges": do_judges,
     "checker": do_checker,
@@ -170,7 +176,6 @@ def main() -> None:
     parser.add_argument("--part", type=int, default=0)
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--decoder", action="store_true", help="train the autoencoder's decoder alone")
     parser.add_argument("--draft", action="store_true")
     parser.add_argument("--from-shipped", action="store_true")
     args = parser.parse_args()

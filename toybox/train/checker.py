@@ -19,7 +19,7 @@ from toybox.train import runs
 from toybox.train.judges import blemish
 from toybox.train.runs import BUILD, Clock
 from toybox.train.shards import read_shard, shard_paths, to_images, to_pixels
-from toybox.train.sizes import build_vae
+from toybox.train.vae import trained_vae
 
 LEARNING_RATE = 2e-3
 FROZEN = 1280
@@ -107,15 +107,6 @@ def _load(name: str, build: Path) -> tuple[np.ndarray, list[dict]]:
     return np.concatenate([s.images for s in shards]), [f for s in shards for f in s.facts]
 
 
-def _autoencoder(build: Path) -> AutoencoderKL:
-    state = runs.read_weights(build, "vae")
-    if state is None:
-        raise SystemExit("no trained VAE in build/toybox/weights: run `python -m toybox.train vae` first")
-    vae = build_vae()
-    vae.load_state_dict(state["weights"])
-    return vae.eval().to(runs.device())
-
-
 def train_checker(minutes: float, *, batch: int = 64, build: Path = BUILD) -> None:
     """Trains on the clock, then writes weights and the accuracy on unseen renders.
 
@@ -125,7 +116,7 @@ def train_checker(minutes: float, *, batch: int = 64, build: Path = BUILD) -> No
     images, facts = _load("clip", build)
     single = [i for i, f in enumerate(facts) if not f["second"]]
     images, goals = images[single], _targets([facts[i] for i in single], words)
-    images[::2] = round_trip(_autoencoder(build), images[::2])
+    images[::2] = round_trip(trained_vae(build)[0], images[::2])
     maps = look(images)
     torch.manual_seed(4)
     net = Checker({k: len(v) for k, v in words.items()}).to(where, memory_format=torch.channels_last)
@@ -182,7 +173,7 @@ def accuracy(build: Path = BUILD) -> dict[str, float]:
     net, words = load_checker(build)
     images, facts = _load("unseen", build)
     rows = [i for i, f in enumerate(facts) if not f["second"]]
-    views = {"": images[rows], "_decoded": round_trip(_autoencoder(build), images[rows])}
+    views = {"": images[rows], "_decoded": round_trip(trained_vae(build)[0], images[rows])}
     out = {}
     for ending, pictures in views.items():
         said = guess(net, words, pictures)

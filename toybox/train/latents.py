@@ -11,8 +11,9 @@ from transformers import CLIPTokenizer
 from toybox.train import runs
 from toybox.train.runs import BUILD
 from toybox.train.shards import read_shard, shard_paths, to_pixels
-from toybox.train.sizes import FULL, POSITIONS, Sizes, build_vae
+from toybox.train.sizes import FULL, POSITIONS, Sizes
 from toybox.train.tokenizer import RARE
+from toybox.train.vae import trained_vae
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,7 @@ def encode_shards(
     Returns:
         Number of shards encoded now.
     """
-    state, where, made = runs.read_weights(build, "vae"), runs.device(), 0
-    if state is None:
-        raise SystemExit("no trained VAE in build/toybox/weights: run `python -m toybox.train vae` first")
-    vae = build_vae(sizes)
-    vae.load_state_dict(state["weights"])
-    vae.eval().to(where)
+    (vae, scale), where, made = trained_vae(build, sizes), runs.device(), 0
     for path in shard_paths(name, build)[part[0] :: part[1]]:
         goal = latent_path(path, build)
         if goal.exists():
@@ -62,7 +58,7 @@ def encode_shards(
         shard, rows = read_shard(path), []
         for chunk in to_pixels(shard.images).split(32):
             with runs.autocast(where):
-                rows.append(vae.encode(chunk.to(where)).latent_dist.mean.float().cpu() * state["scaling_factor"])
+                rows.append(vae.encode(chunk.to(where)).latent_dist.mean.float().cpu() * scale)
         goal.parent.mkdir(parents=True, exist_ok=True)
         fresh = goal.with_suffix(".new.npz")
         np.savez(

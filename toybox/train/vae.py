@@ -36,6 +36,16 @@ LATENT_STD = 4.0
 """Every latent channel is brought to this spread, so that one scaling factor fits all of them."""
 
 
+def trained_vae(build: Path = BUILD, sizes: Sizes = FULL) -> tuple[AutoencoderKL, float]:
+    """Returns the trained autoencoder on the device, in evaluation mode, and its scaling factor."""
+    state = runs.read_weights(build, "vae")
+    if state is None:
+        raise SystemExit("no trained VAE in build/toybox/weights: run `python -m toybox.train vae` first")
+    vae = build_vae(sizes)
+    vae.load_state_dict(state["weights"])
+    return vae.eval().to(runs.device()), state["scaling_factor"]
+
+
 def photos() -> list[np.ndarray]:
     """Reads the free photos, each at full size and shrunk, as RGB arrays."""
     import skimage.data
@@ -222,11 +232,7 @@ def tune_decoder(minutes: float, *, batch: int = 8, build: Path = BUILD, sizes: 
         build: folder of work products.
         sizes: widths.
     """
-    kept, where = runs.read_weights(build, "vae"), runs.device()
-    if kept is None:
-        raise SystemExit("no trained VAE in build/toybox/weights: run `python -m toybox.train vae` first")
-    vae = build_vae(sizes).to(where)
-    vae.load_state_dict(kept["weights"])
+    (vae, scale), where = trained_vae(build, sizes), runs.device()
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
     learning = [p for p in vae.parameters() if p.requires_grad]
@@ -256,7 +262,8 @@ def tune_decoder(minutes: float, *, batch: int = 8, build: Path = BUILD, sizes: 
     state = vae.state_dict()
     names = [name for name, p in vae.named_parameters() if p.requires_grad]
     state |= dict(zip(names, average.kept, strict=True))
-    runs.save_state({**kept, "weights": {k: v.cpu() for k, v in state.items()}}, runs.weights_path(build, "vae"))
+    cpu = {k: v.cpu() for k, v in state.items()}
+    runs.save_state({"weights": cpu, "scaling_factor": scale}, runs.weights_path(build, "vae"))
     runs.done_path(build, "decoder").write_text(f"{step}\n")
 
 

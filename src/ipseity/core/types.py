@@ -147,6 +147,6 @@ class References:
     masks: tuple[Image | None, ...]
     trained_on: tuple[Image, ...] = ()
     """Photos that training has seen, for the memorization test."""
-    shown: tuple[Image, ...] = ()
-    """`trained_on` and then `images`, each after a round trip through the base's autoencoder: the most that this base can
-    show of them. Empty where nobody asked the base."""
+    decoded: tuple[Image, ...] = ()
+    """`trained_on` and then `images`, each encoded and decoded by the base: what its autoencoder leaves of them. Empty where
+    nobody asked the base."""

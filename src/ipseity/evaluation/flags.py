@@ -15,9 +15,9 @@ COPIED_SHARE = 0.25
 """A gallery counts as memorized from this share of too near images on, and from two; of real photos a tenth is too near
 by definition."""
 NARROW = 0.02
-"""An evaluator for which the untrained class is this near to real photos cannot tell them apart, and is not asked."""
+"""An evaluator for which the untrained class is this near to the decoded photos cannot tell them apart, and is not asked."""
 LEAKED_SHARE = 0.25
-"""The class word counts as leaking when it went this share of the way from the untrained class to the real subject."""
+"""The class word counts as leaking when it went this share of the way from the untrained class to the decoded photos."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ def leaking(
 ) -> Flag | None:
     """Say whether the plain class word now draws the subject.
 
-    The drift is told as a share of the way from what the untrained base draws for the class word to the most that the base
-    can show of the subject, and counts only where the 95 % interval of the drift lies above 0 for every evaluator.
+    The drift is told as a share of the way from what the untrained base draws for the class word to the subject's photos as
+    the base's autoencoder leaves them, and counts only where the 95 % interval of the drift lies above 0 for every evaluator.
 
     Args:
         scores: as `suite.score` gives them; those of `leakage` are read.
         untrained: `identity/evaluator` -> mean of the untrained base's pictures.
-        reach: `identity/evaluator` -> mean of the real photos as the base can show them (`suite.ceiling`, `as_shown`).
+        reach: `identity/evaluator` -> mean of the real photos as the base's autoencoder leaves them (`suite.ceiling`, `decoded`).
 
     Returns:
         None where nothing was measured, or where no evaluator tells the subject from its class.

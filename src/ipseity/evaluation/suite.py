@@ -58,7 +58,7 @@ def score(gallery: Gallery, references: References, encoders: Mapping[str, Encod
 
 
 def ceiling(
-    references: References, encoders: Mapping[str, Encoder], metrics: Sequence[str], *, as_shown: bool = False
+    references: References, encoders: Mapping[str, Encoder], metrics: Sequence[str], *, decoded: bool = False
 ) -> Scores:
     """Score the subject's own photos as if they had been drawn: what a perfect model would reach.
 
@@ -70,8 +70,8 @@ def ceiling(
         references: the photos.
         encoders: evaluators by name.
         metrics: names of the shelf "metrics".
-        as_shown: take the compared photos (never the references) as the base can show them, where that is known: what
-            perfect learning would reach *on this base*, whose autoencoder may blur.
+        decoded: take the compared photos (never the references) as the base's autoencoder leaves them, where that is
+            known: what a picture of the subject can score on this base, however well it was learned.
 
     Returns:
         `metric/evaluator` -> one value a photo that could be compared.
@@ -80,8 +80,7 @@ def ceiling(
     looking = {name: Remembering(encoder) for name, encoder in encoders.items()}
     first = len(references.trained_on)
     originals = (*references.images, *references.trained_on)
-    shown = (*references.shown[first:], *references.shown[:first]) if as_shown else ()
-    seen = shown or originals
+    seen = (*references.decoded[first:], *references.decoded[:first]) if decoded and references.decoded else originals
     photos = {same_picture(original): image for original, image in zip(originals, seen, strict=True)}
     folds: dict[str, list[Tensor]] = {}
     for image, mask in zip(references.images, references.masks, strict=True):

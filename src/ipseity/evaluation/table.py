@@ -30,7 +30,7 @@ class Row:
     real: Summary | None = None
     """The subject's own photos against each other."""
     reach: Summary | None = None
-    """The same photos as the base can show them: the most that learning can reach on this base."""
+    """The same photos as the base's autoencoder leaves them, held against the true ones."""
     title: str = ""
     unit: str = ""
     better: Literal["higher", "lower"] = "higher"
@@ -54,7 +54,7 @@ def tabulate(
         before: the same for the untrained base's; may be empty.
         real: as `suite.ceiling` gives them; may be empty.
         role: of the evaluators in these scores.
-        reach: as `suite.ceiling` gives them with `as_shown`.
+        reach: as `suite.ceiling` gives them with `decoded`.
         prompts: of the pictures, for the intervals.
     """
     drawn, bare = summarize(after, prompts), summarize(before, prompts)

@@ -53,7 +53,7 @@ def evaluate_flow(setting: Setting, run: Run, *, choice: Choice | None = None) -
     bare_scores = score(bared, bench.references, encoders, metrics)
     leaked = score(gallery(bench.class_only, class_after, class_before), bench.references, encoders, ["leakage"])
     real = ceiling(bench.references, encoders, metrics)
-    reach = ceiling(bench.references, encoders, metrics, as_shown=True)
+    reach = ceiling(bench.references, encoders, metrics, decoded=True)
     rows = tabulate(scores, bare_scores, real, role="score", reach=reach, prompts=bench.subject.prompts)
     rows += tabulate(leaked, {}, {}, role="score", prompts=bench.class_only.prompts)
     flags = tuple(

@@ -41,7 +41,7 @@ def make_bench(setting: Setting, *, scenes: Sequence[str], first_seed: int, phot
         tuple(photo.image for photo in held),
         tuple(photo.mask for photo in held),
         tuple(photo.image for photo in trained_on),
-        tuple(through_base(setting.base, photo.image) for photo in (*trained_on, *held)),
+        tuple(decode_photo(setting.base, photo.image) for photo in (*trained_on, *held)),
     )
     shots = options.images_per_scene
     return Bench(
@@ -52,8 +52,8 @@ def make_bench(setting: Setting, *, scenes: Sequence[str], first_seed: int, phot
 
 
 @torch.no_grad()
-def through_base(base: Any, photo: Image) -> Image:
-    """Encode and decode a photo at the base's size: the most that this base can show of it."""
+def decode_photo(base: Any, photo: Image) -> Image:
+    """Encode and decode a photo at the base's size."""
     scale = base.resolution / min(photo.size)
     height, width = (max(8, round(side * scale / 8) * 8) for side in (photo.height, photo.width))
     return to_images(base.decode(base.encode_image(to_pixels([photo], (height, width)))))[0]
@@ -70,7 +70,7 @@ class Before:
     real: Mapping[str, float]
     """Picking scores of real photos."""
     reach: Mapping[str, float]
-    """The same of real photos as the base can show them."""
+    """The same of real photos as the base's autoencoder leaves them."""
 
 
 def take_before(setting: Setting, bench: Bench) -> Before:
@@ -81,7 +81,7 @@ def take_before(setting: Setting, bench: Bench) -> Before:
     bare = draw_all(pipeline, bench.subject.meanings, bench.subject.seeds, setting.recipe.draw)
     class_images = draw_all(pipeline, bench.class_only.prompts, bench.class_only.seeds, setting.recipe.draw)
     untrained = means(score(gallery(bench.subject, bare), bench.references, encoders, metrics))
-    real, reach = (means(ceiling(bench.references, encoders, metrics, as_shown=shown)) for shown in (False, True))
+    real, reach = (means(ceiling(bench.references, encoders, metrics, decoded=decoded)) for decoded in (False, True))
     return Before(tuple(class_images), untrained, real, reach)
 
 

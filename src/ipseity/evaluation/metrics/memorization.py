@@ -26,8 +26,7 @@ class Memorization:
     """How much nearer the pictures come to a training photo than real photos of the subject come to each other.
 
     Above 0 a picture is nearer to some training photo than nine of ten real photos are to another one: a copy. Photos are
-    taken as the base shows them where that is known: a base that blurs copies a photo with its blur, and held against the
-    crisp photo such a copy would pass for new.
+    taken as the base's autoencoder leaves them, for a base that blurs copies a photo with its blur.
     """
 
     title: ClassVar[str] = "Memorization"
@@ -44,7 +43,7 @@ class Memorization:
         Returns:
             Values in [-2, 2]; a copy has 1 - normal. None where no two photos can be compared.
         """
-        photos = references.shown or (*references.trained_on, *references.images)
+        photos = references.decoded or (*references.trained_on, *references.images)
         real = distinct(photos)
         if not references.trained_on or len(real) < 2:
             return None
