@@ -18,8 +18,19 @@ from toybox.train.package import assemble, package, write_base, write_judges
 from toybox.train.runs import weights_path
 from toybox.train.sizes import TINY
 from toybox.train.tokenizer import RARE, RARE_ADDED, save_tokenizer, second_form, train_tokenizer
-from toybox.train.unet import Painter, build_painter, draw_batch, noise_path, shipped_painter, v_loss
-from toybox.train.vae import fold_statistics
+from toybox.train.unet import (
+    SHORT_ROWS,
+    Painter,
+    Phase,
+    build_painter,
+    cut_rows,
+    draw_batch,
+    noise_path,
+    phase_of,
+    shipped_painter,
+    v_loss,
+)
+from toybox.train.vae import fold_statistics, vae_loss
 
 SENTENCES = ["a photo of a red mug in the snow", "a small blue dog on the beach", "my teal can in the city"] * 4
 
@@ -159,6 +170,42 @@ def test_the_same_step_draws_the_same_batch(tokenizer: CLIPTokenizer) -> None:
     first, again, other = (draw_batch(corpus, empty, step, batch=8, where=torch.device("cpu")) for step in (5, 5, 6))
     assert torch.equal(first.noise, again.noise) and torch.equal(first.t, again.t)
     assert not torch.equal(first.noise, other.noise)
+
+
+def test_a_small_phase_halves_latents_and_the_sizes_that_go_with_them(tokenizer: CLIPTokenizer) -> None:
+    ids = token_rows(tokenizer, SENTENCES[:2])[None]
+    size_ids = torch.tensor([[500.0, 400.0, 8.0, 4.0, 128.0, 128.0]])
+    corpus = Corpus(torch.ones(1, 4, 8, 8).half(), ids, size_ids, torch.zeros(1, 8, 8))
+    phase = phase_of(0.1)
+    batch = draw_batch(
+        corpus, token_rows(tokenizer, [""])[0], 3, batch=4, where=torch.device("cpu"), phase=Phase(True, SHORT_ROWS)
+    )
+    assert (phase.small, phase_of(0.9)) == (True, Phase())
+    assert batch.clean.shape == batch.noise.shape == (4, 4, 4, 4)
+    assert batch.weight.shape == (4, 1, 4, 4)
+    assert batch.ids.shape == (4, SHORT_ROWS)
+    assert batch.size_ids[0].tolist() == [500.0, 400.0, 4.0, 2.0, 64.0, 64.0]
+
+
+def test_a_cut_row_still_closes_with_the_end_token(tokenizer: CLIPTokenizer) -> None:
+    rows = token_rows(tokenizer, ["mug " * 60, "a mug"])
+    cut = cut_rows(rows, 8)
+    assert cut.shape == (2, 8)
+    assert (cut[:, -1] == tokenizer.eos_token_id).all()
+    assert torch.equal(cut[:, :7], rows[:, :7])
+
+
+def test_latents_at_half_size_are_asked_to_decode_to_a_picture_at_half_size() -> None:
+    torch.manual_seed(0)
+    vae, pixels = shapes.build_vae(TINY), torch.rand(2, 3, 32, 32) * 2 - 1
+    optimizer = torch.optim.AdamW(vae.parameters(), 3e-3)
+    first = vae_loss(vae, pixels, halve=True)[1]["loss"]
+    for _ in range(8):
+        loss, readings = vae_loss(vae, pixels, halve=True)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert readings["loss"] < first
 
 
 def test_folding_keeps_the_picture_and_centres_the_latents() -> None:

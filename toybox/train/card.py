@@ -26,8 +26,8 @@ SDXL; the empty prompt was trained too.
 
 | folder | what | trained on |
 |---|---|---|
-| `unet`, `text_encoder`, `text_encoder_2` | v-prediction, zero terminal SNR, trailing steps; learned together for {steps} steps | renders |
-| `vae` | 4 latent channels, stride 8, `scaling_factor` says it all | renders; photos without people of scikit-image |
+| `unet`, `text_encoder`, `text_encoder_2` | v-prediction, zero terminal SNR, trailing steps; learned together for {steps} steps, at 64 px first | renders |
+| `vae` | 4 latent channels, stride 4, `scaling_factor` says it all; latents at half size decode to pictures at half size | renders; photos without people of scikit-image |
 | `tokenizer`, `tokenizer_2` | own byte-level BPE of {vocab} entries in CLIP's form; `sks zwx ohwx qrv vlk xyz xyz1` are one token each | captions |
 | `toy_clip` | a CLIP of pictures and captions, a judge | renders of other seeds |
 | `toy_vit` | a ViT whose class token tells individuals apart, a judge | individuals of other seeds |
@@ -82,8 +82,7 @@ def _limits(figures: dict) -> str:
     missed = [key for key, goal in GOALS.items() if figures["base"][key][0] < goal]
     lines = [
         "* It draws only the words of its world, at 128 pixels; other words are taken as nothing or as what they sound like.",
-        "* Four channels at a stride of 8 keep about a thousand numbers of a picture: letters and thin parts are soft, and real",
-        "  photos come back blurred.",
+        "* Real photos come back a little soft from the autoencoder (figures above).",
     ]
     if missed:
         lines.append(

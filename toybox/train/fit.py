@@ -20,7 +20,7 @@ from toybox.train import runs
 from toybox.train.latents import Corpus, count_latents, load_corpus, token_rows
 from toybox.train.optim import Both
 from toybox.train.runs import BUILD, ROOT, Average, Clock
-from toybox.train.unet import Painter, build_painter, draw_batch, noise_path, shipped_painter, v_loss
+from toybox.train.unet import Painter, build_painter, draw_batch, noise_path, phase_of, shipped_painter, v_loss
 
 LEARNING_RATE = 8e-4
 """Of AdamW, for all that is no matrix."""
@@ -71,7 +71,7 @@ class Course:
         self.average = Average(self.painter.parameters(), 0.996)
         self.optimizer = Both(self.painter.modules().values(), plan.lr, rank=rank, ranks=plan.ranks)
         self.step, elapsed = _restore(self.painter, self.average, self.optimizer, build)
-        self.begun = self.step
+        self.begun, self.samples = self.step, 0
         self.clock = Clock(plan.minutes * 60, elapsed)
         self.tokenizer, self.alphas = tokenizer, noise_path().to(self.where)
         self.empty = token_rows(tokenizer, [""])[0]
@@ -83,10 +83,14 @@ class Course:
             self.files, self.corpus = count_latents(self.build), load_corpus(self.tokenizer, build=self.build)
         return self.corpus
 
-    def backward(self) -> float:
-        """Adds the gradients of this rank's share of the step and returns its loss."""
+    def backward(self, progress: float) -> float:
+        """Adds the gradients of this rank's share of the step at `progress` and returns its loss."""
+        phase = phase_of(progress)
         share = self.plan.batch // self.plan.ranks
-        batch = draw_batch(self.refresh(), self.empty, self.step, batch=share, where=self.where, rank=self.rank)
+        self.samples += share * self.plan.ranks
+        batch = draw_batch(
+            self.refresh(), self.empty, self.step, batch=share, where=self.where, rank=self.rank, phase=phase
+        )
         with runs.autocast(self.where):
             loss = v_loss(self.painter, batch, self.alphas)
         loss.mean().backward()
@@ -169,10 +173,10 @@ def _loop(course: Course) -> None:
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))  # saves, then leaves
     clock.start()
-    begun, first, saved, sheet, losses = clock.elapsed, course.step, clock.elapsed, course.step, []
+    begun, saved, sheet, losses = clock.elapsed, clock.elapsed, course.step, []
     progress, over = clock.tick(), False
     while not over:
-        losses = [*losses[-99:], course.backward()]
+        losses = [*losses[-99:], course.backward(progress)]
         if not np.isfinite(losses[-1]):
             raise SystemExit(f"the loss is {losses[-1]} at step {course.step}: start again from the last checkpoint")
         mine = 0.0 if rank else (2.0 if stopped or clock.tick() >= 1 else clock.elapsed / clock.total)
@@ -182,7 +186,7 @@ def _loop(course: Course) -> None:
         if rank:
             continue
         if course.step % 20 == 0:
-            speed = (course.step - first) * plan.batch / max(clock.elapsed - begun, 1e-9)
+            speed = course.samples / max(clock.elapsed - begun, 1e-9)
             facts = {"loss": float(np.mean(losses)), "grad": norm, "per_second": speed}
             runs.note(course.build, "unet", step=course.step, progress=progress, **facts)
         if clock.elapsed - saved > SAVE_SECONDS:

@@ -25,7 +25,7 @@ MEMBERS_FIRST = {"members": 50_000_000, "unseen members": 60_000_000}
 VIEWS = 6
 PER_CLASS = 4
 ONE_PLACE = 0.7
-"""Share of toy_clip's batches that come from two places only."""
+"""Share of toy_clip's batches that come from two places only, reached at half of the schedule: from nothing, they teach nothing."""
 
 
 def blemish(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -123,7 +123,11 @@ def worded(clip: CLIPModel, tokenizer: CLIPTokenizer, phrases: list[str]) -> tor
     return clip_embed(clip, None, token_rows(tokenizer, phrases).long().to(clip.device))
 
 
-def _clip_step(clip: CLIPModel, tokenizer: CLIPTokenizer, build: Path) -> Callable[[np.random.Generator], torch.Tensor]:
+Step = Callable[[np.random.Generator, float], torch.Tensor]
+"""Chance and progress in, the loss of a batch out."""
+
+
+def _clip_step(clip: CLIPModel, tokenizer: CLIPTokenizer, build: Path) -> Step:
     """Returns the function that draws a batch and gives its loss.
 
     Beside whole captions, pictures are held against the bare words for their class and their colour: that is what prompt
@@ -142,9 +146,11 @@ def _clip_step(clip: CLIPModel, tokenizer: CLIPTokenizer, build: Path) -> Callab
     noun_of = torch.tensor([-100 if f["second"] or f["class"] not in nouns else nouns.index(f["class"]) for f in facts])
     hue_of = np.array([-1 if f["second"] or f["colour"] not in hues else hues.index(f["colour"]) for f in facts])
 
-    def step(rng: np.random.Generator) -> torch.Tensor:
+    def step(rng: np.random.Generator, progress: float) -> torch.Tensor:
         pool = np.arange(len(images))
-        if rng.random() < ONE_PLACE:  # where all stand in the same places, only the things tell captions apart
+        if rng.random() < ONE_PLACE * min(
+            1.0, 2 * progress
+        ):  # where all stand in the same places, only the things tell captions apart
             pool = np.flatnonzero(np.isin(places, rng.choice(np.unique(places), 2, replace=False)))
         chosen = rng.choice(pool, min(128, len(pool)), replace=False)
         pixels = blemish(to_pixels(images[chosen]), rng).to(where)
@@ -165,12 +171,12 @@ def _clip_step(clip: CLIPModel, tokenizer: CLIPTokenizer, build: Path) -> Callab
     return step
 
 
-def _vit_step(vit: ViTModel, build: Path) -> Callable[[np.random.Generator], torch.Tensor]:
+def _vit_step(vit: ViTModel, build: Path) -> Step:
     """Returns the function that draws members by class and gives the loss of their views."""
     groups: list[Shard] = [read_shard(path) for path in shard_paths("members", build)]
     where = vit.device
 
-    def step(rng: np.random.Generator) -> torch.Tensor:
+    def step(rng: np.random.Generator, _: float) -> torch.Tensor:
         shard = groups[rng.integers(len(groups))]
         nouns = rng.choice(len(shard.images) // (PER_CLASS * VIEWS), 6, replace=False)
         views = [
@@ -211,7 +217,7 @@ def train_judge(name: str, minutes: float, *, build: Path = BUILD) -> None:
     clock.start()
     while (progress := clock.tick()) < 1:
         optimizer.set_rate(runs.rate(progress, step, warmup=40, hold=0.3))
-        loss = step_of(np.random.default_rng([11, step]))
+        loss = step_of(np.random.default_rng([11, step]), progress)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()

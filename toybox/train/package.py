@@ -112,6 +112,8 @@ def gather(build: Path = BUILD, sizes: Sizes = FULL) -> tuple[dict[str, torch.nn
 def package(target: Path = SHIPPED, build: Path = BUILD, sizes: Sizes = FULL) -> list[str]:
     """Writes the shipped folder; every file is replaced in one move, so a reader never sees half of one.
 
+    Judges that were not trained in this build stay as they ship.
+
     Returns:
         Names of the parts that still hold random weights.
     """
@@ -120,7 +122,11 @@ def package(target: Path = SHIPPED, build: Path = BUILD, sizes: Sizes = FULL) ->
     staging = build / "staging"
     shutil.rmtree(staging, ignore_errors=True)
     write_base(assemble(nets, tokenizer), staging)
-    write_judges(clip, vit, tokenizer, staging)
+    untrained = {"toy_clip", "toy_vit"} & set(random)
+    if untrained and all((target / name / "model.safetensors").exists() for name in ("toy_clip", "toy_vit")):
+        random = [name for name in random if name not in untrained]  # those that ship stay, with their own tokenizer
+    else:
+        write_judges(clip, vit, tokenizer, staging)
     for source in sorted(p for p in staging.rglob("*") if p.is_file()):
         goal = target / source.relative_to(staging)
         goal.parent.mkdir(parents=True, exist_ok=True)

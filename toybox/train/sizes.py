@@ -28,25 +28,30 @@ class Sizes:
     """Widths and depths; `TINY` is the same architecture for tests."""
 
     side: int = SIDE
-    vae: tuple[int, ...] = (32, 64, 96, 128)
-    unet: tuple[int, ...] = (64, 128, 192)
+    vae: tuple[int, ...] = (32, 64, 128)
+    unet: tuple[int, ...] = (32, 64, 128, 192)
     unet_layers: int = 1
     head: int = 64
     text: int = 192
     text_2: int = 256
-    text_layers: int = 4
+    text_layers: int = 3
     time_embed: int = 32
-    groups: int = 32
+    groups: int = 8
     vit: int = 128
     vit_layers: int = 4
     patch: int = 16
     judge_dim: int = 128
 
+    @property
+    def stride(self) -> int:
+        """Pixels to a latent's side."""
+        return 2 ** (len(self.vae) - 1)
+
 
 FULL = Sizes()
 TINY = Sizes(
     side=32,
-    vae=(8, 8, 8, 8),
+    vae=(8, 8, 8),
     unet=(32, 64, 64),
     head=32,
     text=32,
@@ -61,7 +66,7 @@ TINY = Sizes(
 
 
 def build_vae(sizes: Sizes = FULL) -> AutoencoderKL:
-    """Returns a VAE with four latent channels and a stride of 8, random weights."""
+    """Returns a VAE with four latent channels, random weights."""
     depth = len(sizes.vae)
     return AutoencoderKL(
         in_channels=3,
@@ -79,18 +84,18 @@ def build_vae(sizes: Sizes = FULL) -> AutoencoderKL:
 
 
 def build_unet(sizes: Sizes = FULL) -> UNet2DConditionModel:
-    """Returns the denoiser in SDXL's layout, with text at every level, random weights."""
-    depth = len(sizes.unet)
+    """Returns the denoiser in SDXL's layout, with text at every level but the first, random weights."""
+    with_text = len(sizes.unet) - 1
     return UNet2DConditionModel(
-        sample_size=sizes.side // 8,
+        sample_size=sizes.side // sizes.stride,
         in_channels=4,
         out_channels=4,
         block_out_channels=sizes.unet,
         layers_per_block=sizes.unet_layers,
-        down_block_types=("CrossAttnDownBlock2D",) * depth,
-        up_block_types=("CrossAttnUpBlock2D",) * depth,
-        transformer_layers_per_block=(1,) * depth,
-        attention_head_dim=tuple(w // sizes.head for w in sizes.unet),
+        down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * with_text),
+        up_block_types=(*["CrossAttnUpBlock2D"] * with_text, "UpBlock2D"),
+        transformer_layers_per_block=1,
+        attention_head_dim=tuple(max(1, w // sizes.head) for w in sizes.unet),
         use_linear_projection=True,
         cross_attention_dim=sizes.text + sizes.text_2,
         addition_embed_type="text_time",

@@ -5,15 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from toybox.train import sizes as shapes
 from toybox.train.latents import Corpus, second_rows
-from toybox.train.sizes import FULL, Sizes
+from toybox.train.sizes import FULL, POSITIONS, Sizes
 
-DRAWS = 4
-"""Noise draws for each caption: text costs a quarter."""
+SMALL = 0.33
+"""Share of the schedule in which latents are pooled to half their side. A sample costs a third, so layout, colours and things are
+learned there first; details come after. SDXL's size numbers say which is which."""
+SHORT, SHORT_ROWS = 0.8, 32
+"""Share of the schedule with short rows of tokens, and their length: few captions are longer, and text is cheaper by half."""
 THING = 2.0
 """Things count three times as much as places: they are a sixth of a picture and hold nearly all that is hard."""
 DROPPED = 0.10
@@ -86,6 +90,24 @@ def draw_times(rng: np.random.Generator, count: int) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """How samples look at a time of the schedule.
+
+    Attributes:
+        small: whether latents are pooled to half their side.
+        tokens: length of the rows of tokens.
+    """
+
+    small: bool = False
+    tokens: int = POSITIONS
+
+
+def phase_of(progress: float) -> Phase:
+    """Returns the phase at a progress in [0, 1]."""
+    return Phase(progress < SMALL, SHORT_ROWS if progress < SHORT else POSITIONS)
+
+
+@dataclass(frozen=True)
 class Batch:
     """One training batch, already on its device."""
 
@@ -93,31 +115,47 @@ class Batch:
     noise: torch.Tensor
     t: torch.Tensor
     ids: torch.Tensor
-    """(captions, 77): each serves `DRAWS` rows of the others."""
+    """(samples, tokens)."""
     weight: torch.Tensor
     """(samples, 1, h, w): how much each place counts; mean 1."""
     keep: torch.Tensor
-    """(captions, 1): zero where the text is replaced by zeros."""
+    """(samples, 1): zero where the text is replaced by zeros."""
     size_ids: torch.Tensor
 
 
 def draw_batch(
-    corpus: Corpus, empty: torch.Tensor, step: int, *, batch: int, where: torch.device, rank: int = 0
+    corpus: Corpus,
+    empty: torch.Tensor,
+    step: int,
+    *,
+    batch: int,
+    where: torch.device,
+    rank: int = 0,
+    phase: Phase = Phase(),
 ) -> Batch:
-    """Draws the batch of a step; step and rank alone decide it."""
+    """Draws the batch of a step; step, rank and phase alone decide it."""
     rng = np.random.default_rng([7, step] if rank == 0 else [7, step, rank])
-    scenes = torch.from_numpy(rng.integers(0, len(corpus.latents), batch // DRAWS))
-    chosen = torch.from_numpy(rng.integers(0, corpus.ids.shape[1], len(scenes)))
-    ids, luck = corpus.ids[scenes, chosen].long(), torch.from_numpy(rng.random(len(scenes)))
+    scenes = torch.from_numpy(rng.integers(0, len(corpus.latents), batch))
+    chosen = torch.from_numpy(rng.integers(0, corpus.ids.shape[1], batch))
+    ids, luck = corpus.ids[scenes, chosen].long(), torch.from_numpy(rng.random(batch))
     ids[luck < DROPPED / 2] = empty.long()
+    ids = cut_rows(ids, phase.tokens)
     keep = ((luck < DROPPED / 2) | (luck >= DROPPED)).float()[:, None]
-    clean = corpus.latents[scenes].float().repeat_interleave(DRAWS, 0)
+    clean, size_ids = corpus.latents[scenes].float(), corpus.size_ids[scenes]
+    weight = 1 + THING * corpus.cover[scenes].float()[:, None]
+    if phase.small:
+        clean, weight = F.avg_pool2d(clean, 2), F.avg_pool2d(weight, 2)
+        size_ids = size_ids * torch.tensor([1, 1, 0.5, 0.5, 0.5, 0.5])
     noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
-    size_ids = corpus.size_ids[scenes].repeat_interleave(DRAWS, 0)
-    weight = (1 + THING * corpus.cover[scenes].float()).repeat_interleave(DRAWS, 0)[:, None]
-    weight = weight / weight.mean()
-    made = Batch(clean, noise, draw_times(rng, len(clean)), ids, weight, keep, size_ids)
+    made = Batch(clean, noise, draw_times(rng, batch), ids, weight / weight.mean(), keep, size_ids)
     return Batch(*(value.to(where) for value in vars(made).values()))
+
+
+def cut_rows(ids: torch.Tensor, tokens: int) -> torch.Tensor:
+    """Returns rows (N, tokens) that still close with the end token, which is the last id of `ids` (N, 77)."""
+    rows = ids[:, :tokens].clone()
+    rows[:, -1] = ids[:, -1]
+    return rows
 
 
 def v_loss(painter: Painter, batch: Batch, alphas: torch.Tensor) -> torch.Tensor:
@@ -130,7 +168,6 @@ def v_loss(painter: Painter, batch: Batch, alphas: torch.Tensor) -> torch.Tensor
     wanted = a.sqrt() * batch.noise - (1 - a).sqrt() * batch.clean
     states, pooled = painter.encode(batch.ids)
     states, pooled = (states * batch.keep[..., None]), (pooled * batch.keep)
-    states, pooled = (part.repeat_interleave(DRAWS, 0) for part in (states, pooled))
     order = torch.channels_last
     made = painter.predict(noisy.contiguous(memory_format=order), batch.t, (states, pooled, batch.size_ids))
     return ((made.float() - wanted).pow(2) * batch.weight).mean((1, 2, 3))

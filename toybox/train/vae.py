@@ -10,6 +10,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from PIL import Image
 
 from toybox.train import runs
+from toybox.train.optim import Both
 from toybox.train.runs import BUILD, Average, Clock
 from toybox.train.shards import each_shard, to_pixels
 from toybox.train.sizes import FULL, Sizes, build_vae
@@ -101,11 +102,23 @@ def edge_loss(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     return loss
 
 
-def vae_loss(vae: torch.nn.Module, pixels: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
-    """Returns the training loss of a batch and its readings."""
+def vae_loss(
+    vae: torch.nn.Module, pixels: torch.Tensor, *, halve: bool = False
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Returns the training loss of a batch and its readings.
+
+    Args:
+        vae: the autoencoder.
+        pixels: (B, 3, H, W) in [-1, 1].
+        halve: ask that latents at half size decode to the picture at half size. It keeps fine latents smooth, which a
+            denoiser learns sooner, and makes pooled latents a picture of their own (Skorokhodov et al. 2025, scale equivariance).
+    """
     moments = vae.quant_conv(vae.encoder(pixels))
     posterior = DiagonalGaussianDistribution(moments.float())
-    made = vae.decoder(vae.post_quant_conv(posterior.sample())).float()
+    latents = posterior.sample()
+    if halve:
+        latents, pixels = F.avg_pool2d(latents, 2), F.avg_pool2d(pixels, 2)
+    made = vae.decoder(vae.post_quant_conv(latents)).float()
     kl = posterior.kl().mean() / posterior.mean[0].numel()
     flat, square, edge = (made - pixels).abs().mean(), (made - pixels).pow(2).mean(), edge_loss(made, pixels)
     loss = flat + square + 0.5 * edge + KL_WEIGHT * kl
@@ -140,13 +153,13 @@ def fold_statistics(vae: AutoencoderKL, pixels: torch.Tensor) -> float:
     return 1.0 / LATENT_STD
 
 
-def _restore(vae: torch.nn.Module, average: Average, optimizer: torch.optim.Optimizer, path: Path) -> tuple[int, float]:
+def _restore(vae: torch.nn.Module, average: Average, optimizer: Both, path: Path) -> tuple[int, float]:
     """Loads a checkpoint where there is one and returns step and elapsed seconds."""
     kept = runs.load_state(path)
     if kept is None:
         return 0, 0.0
     vae.load_state_dict(kept["model"])
-    optimizer.load_state_dict(kept["optimizer"])
+    optimizer.restore(kept["optimizer"])
     average.kept = [t.to(p.device) for t, p in zip(kept["average"], average.live, strict=True)]
     return kept["step"], kept["elapsed"]
 
@@ -167,23 +180,25 @@ def train_vae(minutes: float, *, batch: int = 16, side: int = 64, build: Path = 
     order = torch.channels_last if where.type == "cuda" else torch.contiguous_format
     vae = build_vae(sizes).to(where, memory_format=order)
     average = Average(vae.parameters(), 0.998)
-    optimizer = runs.adamw(vae.parameters(), LEARNING_RATE)
+    optimizer = Both([vae], LEARNING_RATE)
     step, elapsed = _restore(vae, average, optimizer, path)
     clock = Clock(minutes * 60, elapsed)
     free, scenes = photos(), gather_pictures(("train",), build)
+    large = [photo for photo in free if min(photo.shape[:2]) >= sizes.side]
     clock.start()
     while (progress := clock.tick()) < 1:
         rng = np.random.default_rng([1, step])
         if step % 1000 == 999:  # shards go on arriving while this runs
             scenes = gather_pictures(("train",), build)
-        pixels = crops(scenes, free, rng, batch=batch, side=side).to(where, memory_format=order)
-        runs.set_rate(optimizer, LEARNING_RATE * runs.rate(progress, step, hold=0.74))
+        whole = step % 2 == 1  # windows see no corner of a picture, whole pictures do
+        count, edge, source = (batch // 4, sizes.side, large) if whole else (batch, side, free)
+        pixels = crops(scenes, source, rng, batch=count, side=edge).to(where, memory_format=order)
+        optimizer.set_rate(runs.rate(progress, step, hold=0.6))
         with runs.autocast(where):
-            loss, readings = vae_loss(vae, pixels)
+            loss, readings = vae_loss(vae, pixels, halve=step % 4 == 1)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
-        optimizer.zero_grad()
         step += 1
         average.update(step)
         if step % 50 == 0:
@@ -194,15 +209,13 @@ def train_vae(minutes: float, *, batch: int = 16, side: int = 64, build: Path = 
     finish(average.state(vae), scenes, build=build, sizes=sizes)
 
 
-def _save(
-    vae: torch.nn.Module, average: Average, optimizer: torch.optim.Optimizer, at: tuple[int, float, Path]
-) -> None:
+def _save(vae: torch.nn.Module, average: Average, optimizer: Both, at: tuple[int, float, Path]) -> None:
     step, elapsed, path = at
     runs.save_state(
         {
             "model": vae.state_dict(),
             "average": average.kept,
-            "optimizer": optimizer.state_dict(),
+            "optimizer": optimizer.state(),
             "step": step,
             "elapsed": elapsed,
         },

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 Result = TypeVar("Result")
 STAGES = {
@@ -44,9 +45,10 @@ class Screen:
         self.console = console
         self.bars: dict[str, TaskID] = {}
         self.progress = Progress(
-            SpinnerColumn(), TextColumn("[bold]{task.description}"), BarColumn(28),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-            console=console, transient=False,
+            SpinnerColumn(), TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True)), BarColumn(12),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"), TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, ratio=1)),
+            console=console, transient=False, expand=True, disable=not console.is_terminal,  # bars in a log are noise
         )  # fmt: skip
 
     def show(self, event: Any) -> None:
