@@ -13,11 +13,14 @@ from rich.table import Table
 from ipseity.core import events as events
 from ipseity.core.errors import Failure as Failure
 from ipseity.core.errors import IpseityError as IpseityError
+from ipseity.core.errors import RecipeError, RunError
 from ipseity.core.errors import Refusal as Refusal
-from ipseity.core.errors import RunError
 from ipseity.core.events import Event, Noticed, Wrote
 from ipseity.core.files import write_text
+from ipseity.data.inquiry import InquiryOptions
 from ipseity.flows import inventory as shelves
+from ipseity.flows.bench import dreambench_flow
+from ipseity.flows.cases import BenchWish as BenchWish
 from ipseity.flows.doctor import doctor_flow
 from ipseity.flows.evaluate import evaluate_flow
 from ipseity.flows.export import export_flow
@@ -26,10 +29,11 @@ from ipseity.flows.personalize import PersonalizeWish as PersonalizeWish
 from ipseity.flows.personalize import derive as derive
 from ipseity.flows.personalize import find_run, whole_flow
 from ipseity.flows.personalize import tour_recipe as tour_recipe
+from ipseity.flows.phrases import phrases_flow
 from ipseity.flows.setting import set_out, start_engine
 from ipseity.flows.synthesize import synthesize_flow
 from ipseity.flows.train import forecast_flow, train_flow
-from ipseity.recipe import Recipe, read_text
+from ipseity.recipe import Recipe, change, check_options, read_text
 from ipseity.recipe import read_recipe as read_recipe
 from ipseity.training.launch import launched, relaunch
 from ipseity.training.run import Run
@@ -67,6 +71,19 @@ def new_recipe(path: Path, source: str) -> Told:
     yield Wrote(f"copy of '{source}'", path)
 
 
+def phrases(class_noun: str, *, out: Path, given: dict[str, Any], settings: Iterable[str] = ()) -> Told:
+    """Ask a language model for the phrases of a class and write them as a bank; gives the bank's path.
+
+    Args:
+        class_noun: what the subject is.
+        out: folder of the bank, with the answers beside it.
+        given: options of `ipseity.data.inquiry.InquiryOptions`.
+        settings: more of them as `KEY=VALUE`.
+    """
+    options = check_options(InquiryOptions, change(given, settings), "the command line", "")
+    return (yield from phrases_flow(class_noun, options, out))
+
+
 def synthesize_recipe(path: Path, settings: Iterable[str] = ()) -> Told:
     """Make the regularization set of a recipe; gives the set's folder."""
     return (yield from synthesize_flow(set_out(read_recipe(path, settings), alone=True)))
@@ -98,6 +115,13 @@ def train_recipe(
     run = find_run(recipe, folder)
     yield Wrote("run folder", run.folder)
     return (yield from train_flow(setting, run))
+
+
+def bench(what: str, wish: BenchWish) -> Told:
+    """Run a published benchmark, or go on where it was left; gives the folder of its tables."""
+    if what != "dreambench":
+        raise RecipeError(f"there is no benchmark '{what}'", "one of: dreambench", "write `ipseity bench dreambench`")
+    return (yield from dreambench_flow(wish))
 
 
 def relaunch_for(recipe: Recipe, argv: Sequence[str]) -> int | None:
@@ -159,7 +183,7 @@ def _table(console: Console, title: str, rows: Sequence[dict[str, Any]]) -> None
 
 
 __all__ = [
-    "Failure", "IpseityError", "PersonalizeWish", "Refusal", "derive", "doctor", "evaluate_run", "events", "export_run",
+    "BenchWish", "Failure", "IpseityError", "PersonalizeWish", "Refusal", "bench", "derive", "doctor", "evaluate_run", "events", "export_run",
     "generate_run", "inventory", "new_recipe", "Noticed", "personalize", "read_recipe", "relaunch_for", "show_requests",
     "synthesize_recipe", "tour", "tour_recipe", "train_recipe",
 ]  # fmt: skip

@@ -138,7 +138,7 @@ def make_recipe(data: Mapping[str, Any], *, origin: str = "the recipe") -> Recip
             f"one of: {', '.join(known)}",
             _nearest(unknown[0], known),
         )
-    parts: dict[str, Any] = {"general": _check(General, {key: data[key] for key in heads}, origin, "")}
+    parts: dict[str, Any] = {"general": check_options(General, {key: data[key] for key in heads}, origin, "")}
     for table in ORDER:
         given = data.get(table, {})
         if not isinstance(given, Mapping):
@@ -148,7 +148,7 @@ def make_recipe(data: Mapping[str, Any], *, origin: str = "the recipe") -> Recip
         parts[table] = (
             _choose(table, dict(given), origin, parts["general"].seed)
             if table in PLUGINS
-            else _check(TABLES[table], given, origin, table)
+            else check_options(TABLES[table], given, origin, table)
         )
     recipe = Recipe(**parts)
     _fits(recipe)
@@ -228,12 +228,23 @@ def _choose(table: str, given: dict[str, Any], origin: str, seed: int) -> Chosen
             f"{origin}: {table}.use is {name!r}", f"one of: {', '.join(known)}", _nearest(str(name), known)
         )
     plugin = find(PLUGINS[table], name)
-    options = _check(plugin.Options, given, origin, table)
+    options = check_options(plugin.Options, given, origin, table)
     follows = table == "method" and "seed" in plugin.Options.model_fields and "seed" not in given
     return Chosen(name, plugin, options.model_copy(update={"seed": seed}) if follows else options)
 
 
-def _check(kind: type[Options], given: Mapping[str, Any], origin: str, table: str) -> Any:
+def check_options(kind: type[Options], given: Mapping[str, Any], origin: str, table: str) -> Any:
+    """Make options of what was given.
+
+    Args:
+        kind: their class.
+        given: keys and plain values.
+        origin: where they come from, for the message.
+        table: what stands before the keys in the message; may be empty.
+
+    Raises:
+        RecipeError: a key is unknown or a value out of bounds.
+    """
     try:
         return kind.model_validate(dict(given))
     except ValidationError as error:

@@ -10,6 +10,7 @@ from torch import nn
 from ipseity.core import registry
 from ipseity.core.drawing import DrawOptions, draw_all
 from ipseity.core.identity import Attachment, Identity
+from ipseity.core.penalty import Detachable
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch, Subject
 
@@ -84,6 +85,9 @@ class Story:
     later: dict[str, torch.Tensor]
     strangers: list[str]
     trained: torch.Tensor
+    aside: torch.Tensor | None
+    """What is predicted while the learner steps aside, if it can."""
+    drifts: tuple[float, float]
     drawn: list[Any]
     drawing_changed: list[str]
     identity: Identity
@@ -98,7 +102,7 @@ def story(request: pytest.FixtureRequest) -> Story:
     draw_all(base.pipeline("text"), ["a mug"], [0], DRAW)  # libraries set themselves up when first used
     bare, before = predict(base), state(base)
     learner = method.begin(base, SUBJECT, {}, method.Options())
-    zero, parameters = learner.identity(), learner.trainable()
+    zero, parameters, drifts = learner.identity(), learner.trainable(), [drift(learner)]
     batch, own = batch_for(base, cached=not learner.trains_text), {id(value) for value in parameters.values()}
     frozen = {name: value.detach().clone() for name, value in everything(base) if id(value) not in own}
     optimizer = torch.optim.AdamW(parameters.values(), lr=3e-3) if parameters else None
@@ -107,13 +111,20 @@ def story(request: pytest.FixtureRequest) -> Story:
         torch.stack([values.mean() for values in learner(batch, Rng(0)).values()]).sum().backward()
         optimizer.step()
         optimizer.zero_grad()
-    later = learner(batch, Rng(0))
+    later, kept = learner(batch, Rng(0)), state(base)
+    drifts.append(drift(learner))
+    aside = stepped_aside(learner, base)
+    aside_changed = differences(kept, state(base))
     strangers = [
         name for name, value in everything(base) if id(value) not in own and not torch.equal(value, frozen[name])
     ]
     chance, kept = torch.get_rng_state(), state(base)
     drawn = learner.preview(["a photo of sks mug", "a mug"], [0, 1], DRAW)
-    changed = differences(kept, state(base)) + (["chance"] if not torch.equal(chance, torch.get_rng_state()) else [])
+    changed = (
+        aside_changed
+        + differences(kept, state(base))
+        + (["chance"] if not torch.equal(chance, torch.get_rng_state()) else [])
+    )
     identity = learner.identity()
     learner.restore(zero.tensors)
     assert all(learner.trainable()[name] is value for name, value in parameters.items()), (
@@ -124,14 +135,26 @@ def story(request: pytest.FixtureRequest) -> Story:
     learner.close()
     learner.close()
     return Story(
-        method, base, before, bare, zero, first, later, strangers, trained, drawn, changed, identity, again, state(base)
-    )
+        method, base, before, bare, zero, first, later, strangers, trained, aside, (drifts[0], drifts[1]),
+        drawn, changed, identity, again, state(base),
+    )  # fmt: skip
 
 
 def everything(base: Any) -> list[tuple[str, nn.Parameter]]:
     return [
         (f"{part}.{name}", value) for part, module in base.parts().items() for name, value in module.named_parameters()
     ]
+
+
+def drift(learner: Any) -> float:
+    return learner.drift().item() if isinstance(learner, Detachable) else 0.0
+
+
+def stepped_aside(learner: Any, base: Any) -> torch.Tensor | None:
+    if not isinstance(learner, Detachable):
+        return None
+    with learner.detached():
+        return evaluated(base)
 
 
 def evaluated(base: Any) -> torch.Tensor:
@@ -178,6 +201,13 @@ def test_preview_changes_nothing_and_follows_its_seeds(story: Story) -> None:
     with story.method.attach(story.base, [Attachment(story.identity)]):
         again = draw_all(story.base.pipeline("text"), ["a photo of sks mug", "a mug"], [0, 1], DRAW)
     assert [image.tobytes() for image in again] == [image.tobytes() for image in story.drawn]
+
+
+def test_a_learner_that_steps_aside_leaves_the_bare_base_and_knows_how_far_it_went(story: Story) -> None:
+    if story.aside is None:
+        pytest.skip("this learner cannot step aside")
+    assert torch.equal(story.aside, story.bare)
+    assert story.drifts[0] == 0 < story.drifts[1]
 
 
 def test_close_leaves_the_base_as_it_was(story: Story) -> None:

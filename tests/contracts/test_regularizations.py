@@ -1,17 +1,22 @@
 """What every regularization must keep."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipseity.core import registry
+from ipseity.core.penalty import Penalty
 from ipseity.core.rng import Rng
-from ipseity.core.types import Photo, Request, Subject
+from ipseity.core.types import Batch, Example, Photo, Request, Subject
 from ipseity.data.grammar import CLOSE_UP, says
 from ipseity.data.phrases import phrases_for
+from ipseity.training.penalized import Frozen
 from tests.fixtures.bad_images import photo
+from tests.training.toy import HeldLearner
 
 NAMES = registry.names("regularizations")
 
@@ -22,10 +27,24 @@ def make_subject(class_noun: str = "mug", *, token: str = "sks", name: str = "mu
     return Subject(name, photos, class_noun, token, living)
 
 
+def options_for(name: str, **wanted) -> Any:
+    """Options of a regularization, as many of those wanted as it has."""
+    kind = registry.find("regularizations", name).Options
+    return kind(**{key: value for key, value in wanted.items() if key in kind.model_fields})
+
+
+def captioned(subject: Subject) -> tuple[Example, ...]:
+    captions = registry.find("captions", "structured")
+    return captions.examples(subject, captions.Options())
+
+
 def plan(name: str, subject: Subject, **options) -> tuple[Request, ...]:
-    captions, regularization = registry.find("captions", "structured"), registry.find("regularizations", name)
-    examples = captions.examples(subject, captions.Options())
-    return regularization.plan(subject, examples, regularization.Options(**options), Rng(0))
+    regularization = registry.find("regularizations", name)
+    return regularization.plan(subject, captioned(subject), options_for(name, **options), Rng(0))
+
+
+DRAWING = [name for name in NAMES if plan(name, make_subject(), images=4)]
+PENALTIES = [name for name in NAMES if isinstance(registry.find("regularizations", name), Penalty)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -35,7 +54,7 @@ def test_the_token_is_never_asked_for_and_never_shown(name: str):
     requests = plan(name, make_subject(), images=24)
     assert requests == plan(name, make_subject(), images=24)
     assert not any(says(request.prompt, "sks") for request in requests)
-    options = regularization.Options(images=24)
+    options = options_for(name, images=24)
     shown = regularization.gather([(request, photo(0)) for request in requests], options)
     assert len(shown) == len(requests) and not any(example.is_subject for example in shown)
     for request, example in zip(requests, shown, strict=True):
@@ -44,20 +63,43 @@ def test_the_token_is_never_asked_for_and_never_shown(name: str):
         assert not any(says(text, "sks") for text in texts)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "none"])
+@pytest.mark.parametrize("name", DRAWING)
 def test_as_many_different_pictures_as_asked_for_and_more_keep_the_fewer(name: str):
     few, many = plan(name, make_subject(), images=20), plan(name, make_subject(), images=60)
     assert len(set(few)) == 20 and len(set(many)) == 60 and set(few) < set(many)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "none"])
+@pytest.mark.parametrize("name", DRAWING)
 def test_subjects_of_a_class_share_pictures(name: str):
     one, other = plan(name, make_subject(), images=40), plan(name, make_subject(token="<cup>", name="other"), images=40)
     assert len(set(one) & set(other)) >= 32
 
 
-def test_none_shows_nothing():
-    assert plan("none", make_subject()) == ()
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in DRAWING])
+def test_what_asks_for_no_pictures_shows_nothing(name: str):
+    assert plan(name, make_subject()) == registry.find("regularizations", name).gather([], options_for(name)) == ()
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_loss_of_its_own_is_asked_without_the_token(name: str):
+    regularization, subject = registry.find("regularizations", name), make_subject()
+    asked = [regularization.captions(subject, captioned(subject), options_for(name)) for _ in range(2)]
+    assert asked[0] == asked[1]
+    assert not any(says(text, "sks") for both in asked[0] for text in both)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_loss_of_its_own_is_finite_per_sample_and_named_and_follows_its_chance(name: str):
+    regularization, learner = registry.find("regularizations", name), HeldLearner()
+    frozen, options = Frozen(learner), options_for(name)
+    rows = Batch(Rng(0).normal((3, 4, 4, 4)), ("a mug", "a cup", ""), torch.zeros(3) > 0)
+    batch = Batch(Rng(1).normal((3, 4, 4, 4)), ("sks mug",) * 3, torch.ones(3) > 0, tokenless=rows)
+    learner.up.weight.data += 0.1
+    told = [regularization.loss(learner, frozen, batch=batch, rng=Rng(n), options=options) for n in (0, 0)]
+    assert told[0] and all(values.shape == (3,) and (values > 0).all() for values in told[0].values())
+    assert all(torch.equal(values, told[1][key]) and values.isfinite().all() for key, values in told[0].items())
+    torch.stack([values.sum() for values in told[0].values()]).sum().backward()
+    assert learner.up.weight.grad.abs().sum() > 0
 
 
 def test_class_images_say_the_same_of_all():

@@ -44,6 +44,11 @@ def test_weights_agree_bit_for_bit(tmp_path: Path, accumulate: int) -> None:
     assert not same(first, alone[0]), "what was learned is not what the first process alone would learn"
 
 
+@pytest.mark.parametrize("kind", ["output_preservation", "l2"])
+def test_weights_agree_where_a_regularization_has_a_loss(tmp_path: Path, kind: str) -> None:
+    assert same(*ended(tmp_path / "held", kind, 2))
+
+
 def test_only_the_first_process_writes(tmp_path: Path) -> None:
     first, second = ended(tmp_path / "out", "shared")
     told = [(tmp_path / "out" / f"told-{rank}.txt").read_text() for rank in (0, 1)]

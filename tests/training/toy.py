@@ -1,7 +1,9 @@
 """A small learner and its batches: what the loop needs of a method and of the data, and nothing more."""
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import torch
@@ -11,8 +13,10 @@ from torch import Tensor, nn
 
 from ipseity.core.drawing import DrawOptions
 from ipseity.core.identity import Identity
+from ipseity.core.noise import NoisePath
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch
+from ipseity.methods.parts.detaching import standing_in
 from ipseity.training.engines.single import Single, SingleOptions
 
 
@@ -59,6 +63,27 @@ class ToyLearner(nn.Module):
 
     def close(self) -> None:
         pass
+
+
+class HeldLearner(ToyLearner):
+    """A toy learner that can step aside and tell how far it has gone, as regularizations with a loss ask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.path = NoisePath(torch.linspace(0.99, 0.005, 50), "epsilon")
+        self.began = copy.deepcopy({"down": self.down, "up": self.up})  # in a dictionary, so not among its modules
+        for module in self.began.values():
+            module.requires_grad_(False)
+
+    def predict(self, latents: Tensor, t: Tensor, batch: Batch) -> Tensor:
+        return self.up(self.down(self.frozen(latents.flatten(1))).tanh()).view_as(latents)
+
+    def detached(self) -> AbstractContextManager[None]:
+        return standing_in([(self, name, module) for name, module in self.began.items()])
+
+    def drift(self) -> Tensor:
+        pairs = [(getattr(self, name).weight, module.weight) for name, module in self.began.items()]
+        return torch.stack([(now - then).square().sum() for now, then in pairs]).sum()
 
 
 class SettledLearner(ToyLearner):

@@ -108,6 +108,16 @@ class Wrote(Event):
     path: Path
 
 
+@dataclass(frozen=True)
+class Tabulated(Event):
+    """A table of results is complete."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    """As they are to be read, one a line."""
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)

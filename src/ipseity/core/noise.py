@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ipseity.core.errors import WeightsError
+from ipseity.core.rng import Rng
 
 PredictionType = Literal["epsilon", "v_prediction", "sample"]
 
@@ -105,3 +106,9 @@ class NoisePath:
         if self.prediction_type == "epsilon":
             return torch.where(snr > 0, clipped / snr.clamp(min=1e-8), torch.ones_like(snr))
         return clipped / (snr + 1) if self.prediction_type == "v_prediction" else clipped
+
+
+def draw_levels(num_levels: int, count: int, rng: Rng) -> Float[Tensor, "B"]:
+    """Draw noise levels evenly from the checkpoint's own, each above 0 and up to 1."""
+    level = (rng.uniform((count,)) * num_levels).floor().clamp(max=num_levels - 1)
+    return (level + 1) / num_levels

@@ -125,6 +125,8 @@ class Batch:
     size_hints: Float[Tensor, "B 6"] | None = None
     mask: Float[Tensor, "B 1 h w"] | None = None
     """Where the subject is, 1 inside; all ones where nothing is known."""
+    tokenless: "Batch | None" = None
+    """The subject's latents once more, under captions without the token that a penalty asked for."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class DataOptions(Options):
     train_batch_size: int = Field(1, ge=1, le=1024)
     """Photos of the subject in each batch."""
     regularization_per_subject: int = Field(1, ge=0, le=64)
-    """Regularization images beside each photo (the paper has one)."""
+    """Regularization images beside each photo, or captions held without one (the paper has one)."""
     resolution: int | None = Field(None, ge=32, le=4096, multiple_of=8)
     """Side in pixels at which is trained; unset means the base's native size."""
     crops: int = Field(8, ge=1, le=256)
@@ -76,11 +76,12 @@ class Batches:
         rng: Rng,
         device: Any,
     ) -> None:
+        self.subject, self.options, self.rng, self.device = subject, options, rng, device
         self._shelves = [(subject, options.train_batch_size, "subject")]
         per_batch = options.train_batch_size * options.regularization_per_subject
         if shown is not None and per_batch:
             self._shelves.append((shown, per_batch, "regularization"))
-        self._text, self._options, self._rng, self._device = text, options, rng, device
+        self._text = text
         self._orders = lru_cache(maxsize=64)(self._order)
         self._is_subject = torch.tensor(
             [kind == "subject" for _, size, kind in self._shelves for _ in range(size)], device=device
@@ -116,21 +117,21 @@ class Batches:
         return f"In {steps} steps, {seen} of {len(shelf)} regularization images are shown{often}, {ratio}."
 
     def _batch(self, place: int) -> Batch:
-        chance = self._rng.fork("batch", place).uniform((self.images_per_step, 4))
+        chance = self.rng.fork("batch", place).uniform((self.images_per_step, 4))
         parts, captions, at = [], [], 0
         for shelf, size, kind in self._shelves:
-            chosen = [self._pick(len(shelf), kind, place * size + offset) for offset in range(size)]
+            chosen = [self.in_turn(len(shelf), kind, place * size + offset) for offset in range(size)]
             rows, worded = self._dress(shelf, chosen, chance[at : at + size].tolist())
             parts.append((shelf.latents, rows))
             captions += worded
             at += size
         hints = _gather([(cache.size_hints, rows) for cache, rows in parts])
-        cond = None if self._text is None else self._text.take(captions).to(self._device)
-        hints = None if hints is None else hints.to(self._device)
+        cond = None if self._text is None else self._text.take(captions).to(self.device)
+        hints = None if hints is None else hints.to(self.device)
         latents = _gather([(cache.latents, rows) for cache, rows in parts])
         assert latents is not None, "a cache always holds latents"
         return Batch(
-            latents=latents.to(self._device),
+            latents=latents.to(self.device),
             captions=tuple(captions),
             is_subject=self._is_subject,
             cond=cond if cond is None or hints is None else replace(cond, size_hints=hints),
@@ -138,12 +139,13 @@ class Batches:
             mask=self._masks(parts),
         )
 
-    def _pick(self, count: int, kind: str, number: int) -> int:
+    def in_turn(self, count: int, kind: str, number: int) -> int:
+        """Give which of `count` things is the `number`th of its kind to be shown: each once before any comes again."""
         round_, place = divmod(number, count)
         return self._orders(count, kind, round_)[place]
 
     def _order(self, count: int, kind: str, round_: int) -> list[int]:
-        return self._rng.fork("order", kind, round_).permutation(count)
+        return self.rng.fork("order", kind, round_).permutation(count)
 
     def _dress(
         self, shelf: Shelf, chosen: Sequence[int], chance: Sequence[Sequence[float]]
@@ -154,9 +156,9 @@ class Batches:
             row = index * shelf.latents.count + int(crop * shelf.latents.count)
             wordings = shelf.captions[index][shelf.latents.tight[row]]
             others = len(wordings) - 1
-            place = 1 + int(variant * others) if others and varied < self._options.slot_dropout else 0
+            place = 1 + int(variant * others) if others and varied < self.options.slot_dropout else 0
             rows.append(row)
-            captions.append("" if dropped < self._options.caption_dropout else wordings[place])
+            captions.append("" if dropped < self.options.caption_dropout else wordings[place])
         return rows, captions
 
     def _masks(self, parts: Sequence[tuple[LatentCache, list[int]]]) -> Tensor | None:
@@ -168,7 +170,7 @@ class Batches:
             else cache.mask[rows]
             for cache, rows in parts
         ]
-        return torch.cat(masks).to(self._device)
+        return torch.cat(masks).to(self.device)
 
 
 def make_batches(

@@ -46,6 +46,8 @@ class EvaluateOptions(Options):
     """Scene tails of the prompts that score."""
     images_per_scene: int = Field(2, ge=1, le=64)
     """Pictures a scene, each with a seed of its own."""
+    hold_out: bool = True
+    """Whether photos are set aside, one to pick and one to score; false trains on all of them."""
     patience: int = Field(0, ge=0)
     """Stop early when the front has not moved for this many saves; 0 never stops early."""
 

@@ -1,7 +1,7 @@
 """Draw a learned identity in new scenes."""
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,7 +70,7 @@ def generate_flow(
             for image in images:
                 number = len(paths)
                 facts = {"prompt": prompts[number], "seed": seeds[number], **options.model_dump(mode="json")}
-                paths.append(_write(folder / f"{stamp}-{number:03d}.png", image, facts, identity))
+                paths.append(write_picture(folder / f"{stamp}-{number:03d}.png", image, facts, identity))
             yield Progressed("draw", len(paths), len(prompts))
     yield Wrote("pictures", folder)
     return paths
@@ -88,10 +88,20 @@ def _remarks(base: Any, identity: Identity, prompts: Sequence[str]) -> list[str]
     return remarks
 
 
-def _write(path: Path, image: Pillow.Image, facts: dict[str, Any], identity: Identity) -> Path:
+def write_picture(path: Path, image: Pillow.Image, facts: Mapping[str, Any], identity: Identity | None) -> Path:
+    """Write a picture as PNG in one move, with what made it inside.
+
+    Args:
+        path: where.
+        image: the picture.
+        facts: prompt, seed and how it was drawn.
+        identity: what was attached; None for the bare base.
+    """
     words = PngInfo()
-    words.add_text("parameters", json.dumps(facts))
-    words.add_text("ipseity", json.dumps({"method": identity.method, "base": identity.base, "token": identity.token}))
+    words.add_text("parameters", json.dumps(dict(facts)))
+    if identity is not None:
+        about = {"method": identity.method, "base": identity.base, "token": identity.token}
+        words.add_text("ipseity", json.dumps(about))
     with writing(path) as draft:
         image.save(draft, format="PNG", pnginfo=words)
     return path

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ipseity.core.penalty import Penalty
 from ipseity.core.registry import find
 from ipseity.core.rng import Rng
 from ipseity.core.types import Example, Request, Subject
@@ -27,6 +28,8 @@ class Setting:
     requests: tuple[Request, ...]
     """Pictures the frozen base makes for the regularization set; may be empty."""
     set_folder: Path
+    wordings: tuple[tuple[str, str], ...] = ()
+    """Captions without the token, for wide cuts and for close-ups, that the regularization's loss is asked under."""
 
 
 def start_engine(chosen: Chosen, *, alone: bool = False) -> Any:
@@ -40,26 +43,42 @@ def start_engine(chosen: Chosen, *, alone: bool = False) -> Any:
     return chosen.plugin.start(chosen.options.model_copy(update=one))
 
 
-def set_out(recipe: Recipe, *, alone: bool = False) -> Setting:
+def set_out(recipe: Recipe, *, alone: bool = False, base: Any = None) -> Setting:
     """Read the photos, load the base and write the captions; refuses before anything is made.
 
     Args:
         recipe: a checked recipe.
         alone: whether one process does the work, however many shall train.
+        base: the recipe's base with nothing attached, where somebody has loaded it already.
 
     Raises:
         SubjectError: the photos cannot be used.
         WeightsError: the base's weights cannot be used.
     """
     subject = read_subject(recipe.subject, resolution=recipe.base.plugin.native_resolution)
-    split = hold_out(subject)
+    split = hold_out(subject) if recipe.evaluate.hold_out else hold_nothing(subject)
     examples = recipe.captions.plugin.examples(split.train, recipe.captions.options)
     rng = Rng(recipe.general.seed, ("set",))
     requests = recipe.regularization.plugin.plan(split.train, examples, recipe.regularization.options, rng)
+    wordings = wordings_of(recipe.regularization, split.train, examples)
     engine = start_engine(recipe.engine, alone=alone)
-    base = recipe.base.plugin.load(recipe.base.options, engine.device)
-    folder = set_folder(recipe.general.sets, artist(base), requests, recipe.draw)
-    return Setting(recipe, engine, base, subject, split, examples, requests, folder)
+    loaded = base or recipe.base.plugin.load(recipe.base.options, engine.device)
+    folder = set_folder(recipe.general.sets, artist(loaded), requests, recipe.draw)
+    return Setting(recipe, engine, loaded, subject, split, examples, requests, folder, wordings)
+
+
+def wordings_of(chosen: Chosen, subject: Subject, examples: Sequence[Example]) -> tuple[tuple[str, str], ...]:
+    """List the captions that a regularization's own loss is asked under; none where it has no loss."""
+    return chosen.plugin.captions(subject, examples, chosen.options) if isinstance(chosen.plugin, Penalty) else ()
+
+
+def hold_nothing(subject: Subject) -> Split:
+    """Let every photo train, as `evaluate.hold_out = false` asks for."""
+    told = (
+        f"All {len(subject.photos)} photos train and nothing is held out, because evaluate.hold_out is false: the "
+        "checkpoint is picked and the result is scored by photos that training has seen, so likeness scores flatter it."
+    )
+    return Split(subject, (), (), (told,))
 
 
 def load_encoders(wanted: Sequence[str], device: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -82,6 +101,7 @@ def fact_sheet(setting: Setting) -> Mapping[str, Any]:
         "base_fingerprint": base.fingerprint(),
         "base_licence": base.licence,
         "photos": {photo.path.name: photo.sha256 for photo in subject.photos},
+        "trained_on": [photo.sha256 for photo in setting.split.train.photos],
         "set": setting.set_folder.name if setting.requests else None,
         "recipe_hash": recipe.hash(),
         "seed": recipe.general.seed,

@@ -5,14 +5,17 @@ from dataclasses import replace
 from typing import Any
 
 from ipseity.core.events import Event, Forecast, Measured, Noticed, Picked, Stepped, Wrote
+from ipseity.core.types import Example
 from ipseity.data.batches import prepare_batches
 from ipseity.data.synthesis import read_set
+from ipseity.data.tokenless import add_tokenless
 from ipseity.evaluation.metrics.parts.looking import BATCH, LARGEST_SIDE_PX
 from ipseity.evaluation.pick import Choice
 from ipseity.flows.judge import Judge, judge_plan, need_picker, take_before
 from ipseity.flows.setting import Setting, fact_sheet, load_encoders
 from ipseity.training.forecast import forecast, looking_bytes, peak_gib
 from ipseity.training.loop import PreviewPlan, fit
+from ipseity.training.penalized import penalized
 from ipseity.training.run import Run
 
 
@@ -35,14 +38,13 @@ def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice | No
         before = take_before(setting, bench)
         learner = recipe.method.plugin.begin(base, setting.split.train, {}, recipe.method.options)
         try:
-            batches = yield from prepare_batches(
-                base, setting.examples, shown, recipe.data, cache_text=not learner.trains_text, seed=recipe.general.seed
-            )
+            taught = penalized(learner, recipe.regularization.plugin, recipe.regularization.options)
+            batches = yield from _prepared(setting, learner, shown)
             judge = Judge(setting, learner, run, bench=bench, before=before)
-            expected = _expected(setting, learner, batches, judge.encoders)
+            expected = _expected(setting, taught, batches, judge.encoders)
             yield from run.record(iter((*_notes(setting, batches), expected)))
             events = fit(
-                learner, batches, engine, run, recipe.fit,
+                taught, batches, engine, run, recipe.fit,
                 seed=recipe.general.seed, previews=_previews(setting), should_stop=judge.settled,
             )  # fmt: skip
             told = run.record(judge.score_each_save(events) if engine.is_main else events)
@@ -61,6 +63,15 @@ def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice | No
         finally:
             learner.close()
     return choice
+
+
+def _prepared(setting: Setting, learner: Any, shown: Sequence[Example]) -> Generator[Event, None, Any]:
+    """Encode all that a step shows, with the captions that the regularization's loss is asked under."""
+    recipe, base, cache_text = setting.recipe, setting.base, not learner.trains_text
+    batches = yield from prepare_batches(
+        base, setting.examples, shown, recipe.data, cache_text=cache_text, seed=recipe.general.seed
+    )
+    return (yield from add_tokenless(base, batches, setting.wordings, cache_text=cache_text))
 
 
 def _notes(setting: Setting, batches: Any) -> Sequence[Event]:
@@ -97,15 +108,14 @@ def forecast_flow(setting: Setting) -> Generator[Event, None, None]:
     need_picker(recipe)
     learner = recipe.method.plugin.begin(base, setting.split.train, {}, recipe.method.options)
     try:
+        taught = penalized(learner, recipe.regularization.plugin, recipe.regularization.options)
         stand_in = tuple(replace(example, is_subject=False) for example in setting.examples if setting.requests)
-        batches = yield from prepare_batches(
-            base, setting.examples, stand_in, recipe.data, cache_text=not learner.trains_text, seed=recipe.general.seed
-        )
+        batches = yield from _prepared(setting, learner, stand_in)
         yield from (Noticed(word) for word in (*setting.subject.findings, *setting.split.notes))
         yield Noticed(f"Captions such as: {setting.examples[0].captions[0]}")
         yield Noticed(f"{len(setting.requests)} regularization pictures would be drawn into {setting.set_folder}.")
         encoders, missing = load_encoders((recipe.evaluate.pick, *recipe.evaluate.score), setting.engine.device)
         yield from (Noticed(word) for word in missing)
-        yield _expected(setting, learner, batches, encoders)
+        yield _expected(setting, taught, batches, encoders)
     finally:
         learner.close()

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from jaxtyping import Float
 from PIL.Image import Image
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss as squared_distance  # for the backward pass it keeps only what it is given
 
 from ipseity.core.drawing import DrawOptions
 from ipseity.core.errors import CapabilityError
@@ -16,6 +19,7 @@ from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import ExportForm, Method
 from ipseity.core.types import Subject
 from ipseity.methods.parts.denoising import DenoisingOptions
+from ipseity.methods.parts.detaching import Place, places_of
 from ipseity.methods.parts.export import writing_folder
 from ipseity.methods.parts.learner import DenoisingLearner, freeze_unheard, text_encoders, training, unfit
 
@@ -33,6 +37,37 @@ class FullLearner(DenoisingLearner):
     """Learns the weights themselves, in fp32 whatever format the base is held in."""
 
     method = "full"
+
+    def __init__(self, base: Any, subject: Subject, *, kept: Mapping[nn.Parameter, Tensor], **more: Any) -> None:
+        super().__init__(base, subject, **more)
+        self._kept = kept
+
+    @cached_property
+    def originals(self) -> Sequence[Place]:
+        """The weights as they were, fetched to the base's device once: another base's worth of memory."""
+        return places_of(self.base.parts().values(), self._originals)
+
+    def drift(self) -> Float[Tensor, ""]:
+        """Give the squared distance of the trained weights from the base's, as a share of these' squared length."""
+        trained = list(self.trainable().values())
+        parts = [squared_distance(one, self._originals[one], reduction="sum") for one in trained]
+        return torch.stack(parts).sum() / self._power
+
+    def close(self) -> None:
+        """Leave the base as it was, bit for bit, and let go of what was kept of it."""
+        super().close()
+        self._kept = {}
+        for fetched in ("originals", "_originals"):
+            vars(self).pop(fetched, None)
+
+    @cached_property
+    def _originals(self) -> dict[nn.Parameter, nn.Parameter]:
+        device = self.base.device
+        return {one: nn.Parameter(data.to(device), requires_grad=False) for one, data in self._kept.items()}
+
+    @cached_property
+    def _power(self) -> float:
+        return sum(float(self._originals[one].float().square().sum()) for one in self.trainable().values())
 
     def preview(self, prompts: Sequence[str], seeds: Sequence[int], options: DrawOptions) -> list[Image]:
         """Draw with the weights rounded to the base's format, as they will be when the identity is attached."""
@@ -58,7 +93,7 @@ class Full:
         named = {f"{part}.{name}": value for part, module in parts.items() for name, value in module.named_parameters()}
         with ExitStack() as undo:
             undo.enter_context(training(list(parts.values())))
-            undo.enter_context(_weights_kept(named.values(), aside=True))
+            kept = dict(zip(named.values(), undo.enter_context(_weights_kept(named.values(), aside=True)), strict=True))
             undo.enter_context(_told_in_own_format(parts["unet"]))
             for parameter in named.values():
                 parameter.data = parameter.data.to(torch.float32, copy=True)
@@ -66,8 +101,9 @@ class Full:
             freeze_unheard(base, {name: value for name, value in named.items() if not name.startswith("unet.")})
             trained = {name: value for name, value in named.items() if value.requires_grad}
             return FullLearner(
-                base, subject, options=options, parameters=trained, undo=undo.pop_all(), trains_text=bool(heard)
-            )
+                base, subject, options=options, parameters=trained, undo=undo.pop_all(), trains_text=bool(heard),
+                kept=kept,
+            )  # fmt: skip
 
     @staticmethod
     @contextmanager
@@ -120,11 +156,11 @@ def _between(old: Tensor, new: Tensor, scale: float) -> Tensor:
 
 
 @contextmanager
-def _weights_kept(parameters: Iterable[nn.Parameter], *, aside: bool = False) -> Iterator[None]:
-    """Give parameters back their data at the end of a block; `aside` keeps it on the processor meanwhile."""
+def _weights_kept(parameters: Iterable[nn.Parameter], *, aside: bool = False) -> Iterator[list[Tensor]]:
+    """Give parameters back their data, which is lent, at the end of a block; `aside` keeps it on the processor."""
     kept = [(one, one.data.cpu() if aside else one.data, one.device, one.requires_grad) for one in parameters]
     try:
-        yield
+        yield [data for _, data, _, _ in kept]
     finally:
         for parameter, data, device, trained in kept:
             parameter.data = data.to(device)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from jaxtyping import Float
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from ipseity.core.errors import CapabilityError, Refusal
 from ipseity.core.identity import Attachment, Identity
@@ -16,6 +18,7 @@ from ipseity.core.rng import Rng
 from ipseity.core.types import Subject
 from ipseity.methods.parts import adapters, export
 from ipseity.methods.parts.denoising import DenoisingOptions
+from ipseity.methods.parts.detaching import Place
 from ipseity.methods.parts.learner import (
     DenoisingLearner,
     fill,
@@ -68,6 +71,25 @@ class LoRALearner(DenoisingLearner):
     """Learns the low-rank layers."""
 
     method = "lora"
+
+    @cached_property
+    def originals(self) -> Sequence[Place]:
+        """The layers that the low-rank ones lie beside."""
+        return adapters.adapted(self.base.parts().values())
+
+    def drift(self) -> Float[Tensor, ""]:
+        """Give the squared length of what is added to the adapted weights, as a share of theirs.
+
+        It is that of the products and not of the factors: a factor may grow while the other shrinks, or both turn, and
+        the base draws the same; and the factors that start from chance would be drawn to zero, or to that chance.
+        """
+        told: LoRAOptions = self.options
+        assert told.alpha is not None, "options must be resolved"
+        return adapters.added_power(self._named) * (told.alpha / told.rank) ** 2 / self._adapted_power
+
+    @cached_property
+    def _adapted_power(self) -> float:
+        return sum(float(layer.weight.detach().float().square().sum()) for _, _, layer in self.originals)
 
 
 class LoRA:

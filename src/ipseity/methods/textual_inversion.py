@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,8 +18,9 @@ from ipseity.core.rng import Rng
 from ipseity.core.types import Batch, Subject
 from ipseity.methods.parts import export
 from ipseity.methods.parts.denoising import DenoisingOptions
+from ipseity.methods.parts.detaching import Place, beneath
 from ipseity.methods.parts.learner import DenoisingLearner, mismatch, text_encoders, training, unfit
-from ipseity.methods.parts.tokens import SLOTS, meaning, token_known
+from ipseity.methods.parts.tokens import SLOTS, TokenTable, meaning, token_known
 
 SLACK = 1e-5
 """A vector shortened once must not be shortened again by rounding, or resuming would change it."""
@@ -41,6 +43,21 @@ class TextualInversionLearner(DenoisingLearner):
     """Learns the vectors of one token."""
 
     method = "textual_inversion"
+
+    def __init__(self, base: Any, subject: Subject, *, words: Sequence[Place], **more: Any) -> None:
+        super().__init__(base, subject, **more)
+        self._words = words
+        self._first = {slot: rows.detach().clone() for slot, rows in self._named.items()}
+
+    @cached_property
+    def originals(self) -> Sequence[Place]:
+        """The tables without the token's rows, and the words that the tokenizers knew."""
+        return [*beneath(text_encoders(self.base).values(), TokenTable, "table"), *self._words]
+
+    def drift(self) -> Float[Tensor, ""]:
+        """Give the squared distance of the vectors from the initializer's meaning, as a share of its own length."""
+        gone = torch.stack([(rows - self._first[slot]).square().sum() for slot, rows in self._named.items()]).sum()
+        return gone / sum(float(first.square().sum()) for first in self._first.values())
 
     def loss(self, batch: Batch, rng: Rng) -> dict[str, Float[Tensor, "b"]]:
         """Give squared errors per sample, by name; texts are encoded anew."""
@@ -86,10 +103,10 @@ class TextualInversion:
         rows = {name: nn.Parameter(_first_rows(base, name, told)) for name in text_encoders(base)}
         with ExitStack() as undo:
             undo.enter_context(training([base.parts()["unet"]]))
-            undo.enter_context(token_known(base, subject.token, rows))
+            words = undo.enter_context(token_known(base, subject.token, rows))
             named = {SLOTS[name]: value for name, value in rows.items()}
             return TextualInversionLearner(
-                base, subject, options=told, parameters=named, undo=undo.pop_all(), trains_text=True
+                base, subject, options=told, parameters=named, undo=undo.pop_all(), trains_text=True, words=words
             )
 
     @staticmethod

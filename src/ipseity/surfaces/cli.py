@@ -3,11 +3,12 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ipseity.surfaces.show import Interrupted, Unforeseen, complain, follow, is_first, say
+from ipseity.surfaces.edge import run as _run
+from ipseity.surfaces.edge import tell as _say
 
 app = typer.Typer(
     name="ipseity",
@@ -111,6 +112,58 @@ def list_(
     _say(lambda: api.inventory(what, runs=out), as_json=as_json, debug=debug)
 
 
+@app.command(rich_help_panel=FIRST)
+def bench(
+    what: Annotated[str, typer.Argument(help="Which benchmark: dreambench.")],
+    data: Annotated[Path, typer.Option(help="A copy of the data set, with its prompts_and_classes.txt.")],
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="held-out (compared with a photo that training has not seen), original (all photos) or single-image."
+        ),
+    ] = "held-out",
+    run: Annotated[
+        list[Path] | None, typer.Option(help="A finished run, an identity file, or a folder of them; may be repeated.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Train each subject first by this recipe (data-centric), where neither --run nor --images is given."
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Pictures made elsewhere: SUBJECT/PROMPT-INDEX/*.png, counted from 0.")
+    ] = None,
+    subjects: Annotated[list[str] | None, typer.Option(help="Only these, with commas: dog,cat.")] = None,
+    prompts: Annotated[str | None, typer.Option(help="Only these places of the list, from 0: 0-9,20-24.")] = None,
+    images_per_prompt: Annotated[int, typer.Option(min=1, max=1000, help="Pictures a prompt.")] = 4,
+    seed: Seed = None,
+    out: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path("bench"),
+    evaluator: Annotated[
+        list[str] | None, typer.Option(help="Score with this one instead of those at hand; may be repeated.")
+    ] = None,
+    dino: Annotated[
+        str | None, typer.Option(help="Score with DINO too: folder or Hub id (facebook/dino-vits16).")
+    ] = None,
+    clip: Annotated[
+        str | None, typer.Option(help="Score with CLIP too: folder or Hub id (openai/clip-vit-base-patch32).")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch a Hub id, accepting its licence.")] = False,
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Score a published benchmark: subjects x prompts x pictures, one table. The same command goes on."""
+    from ipseity import api
+
+    names = tuple(name.strip() for part in subjects or () for name in part.split(",") if name.strip())
+    wish = api.BenchWish(
+        data, protocol, tuple(run or ()), recipe, images, names, prompts, images_per_prompt, seed, out,
+        tuple(evaluator or ()), dino, clip, download, tuple(settings or ()),
+    )  # fmt: skip
+    _run(lambda: api.bench(what, wish), as_json=as_json, debug=debug)
+
+
 @app.command(rich_help_panel=RECIPES)
 def new(
     path: Annotated[Path, typer.Argument(help="The TOML file to write.")],
@@ -122,6 +175,31 @@ def new(
     from ipseity import api
 
     _run(lambda: api.new_recipe(path, source), as_json=as_json, debug=debug)
+
+
+@app.command(rich_help_panel=RECIPES)
+def phrases(
+    class_noun: Annotated[str, typer.Argument(help="What the subject is, as one would say it.")],
+    model: Annotated[
+        str, typer.Option(help="Name of the model at the endpoint, or a local folder without --endpoint.")
+    ],
+    endpoint: Annotated[
+        str | None, typer.Option(help="Base URL of an OpenAI-compatible server: http://127.0.0.1:11434/v1.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option("--api-key-env", help="Name of the environment variable that holds the key.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the bank, with the answers beside it.")] = Path("phrases"),
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Ask a language model for a class's phrases and write them as a bank. The same command goes on."""
+    from ipseity import api
+
+    given = {"model": model, "endpoint": endpoint, "api_key_env": api_key_env}
+    told = {key: value for key, value in given.items() if value is not None}
+    _run(lambda: api.phrases(class_noun, out=out, given=told, settings=settings or ()), as_json=as_json, debug=debug)
 
 
 @app.command(rich_help_panel=RECIPES)
@@ -221,59 +299,6 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-def _run(make: Any, *, as_json: bool, debug: bool, recipe: Any = None) -> None:
-    """Follow a flow; where its recipe wants several processes, they run the same command instead."""
-    from ipseity import api
-
-    def work() -> None:
-        code = api.relaunch_for(recipe(), sys.argv[1:]) if recipe else None
-        if code is not None:
-            raise typer.Exit(code)
-        follow(make(), as_json=as_json)
-
-    _guard(work, as_json=as_json, debug=debug)
-
-
-def _say(make: Any, *, as_json: bool, debug: bool) -> None:
-    def print_it() -> None:
-        data, render = make()
-        say(data, as_json=as_json, render=render)
-
-    _guard(print_it, as_json=as_json, debug=debug)
-
-
-def _guard(act: Any, *, as_json: bool, debug: bool) -> None:
-    """The outermost edge: errors become a message and an exit code."""
-    from ipseity import api
-
-    try:
-        act()
-    except KeyboardInterrupt:
-        if is_first():
-            complain(
-                Interrupted("Interrupted. What was complete is saved; the same command goes on from there."),
-                as_json=as_json,
-            )
-        raise typer.Exit(130) from None
-    except typer.Exit:
-        raise
-    except api.IpseityError as error:
-        if debug:
-            raise
-        complain(error, as_json=as_json)
-        raise typer.Exit(error.exit_code) from error
-    except Exception as error:
-        if debug:
-            raise
-        complain(
-            Unforeseen(
-                f"Something broke: {type(error).__name__}: {error}. This is a fault of ipseity; repeat with --debug and report it."
-            ),
-            as_json=as_json,
-        )
-        raise typer.Exit(1) from error
 
 
 QUIET = ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"), ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Column
+from rich.table import Column, Table
 
 Result = TypeVar("Result")
 STAGES = {
@@ -101,6 +101,16 @@ class Screen:
             "[dim]·[/]",
             f"[dim]Trained in {event.seconds:.0f} s ({event.images_per_second:.1f} images/s); memory peak {event.peak_gib:.2f} GiB, forecast {event.forecast_gib:.2f}.[/]",
         )
+
+    def _tabulated(self, event: Any) -> None:
+        table = Table(
+            title=_safe(event.title), title_justify="left", title_style="bold", show_edge=False, pad_edge=False
+        )
+        for name in event.head:
+            table.add_column(_safe(name), overflow="fold")
+        for row in event.rows:
+            table.add_row(*(_safe(cell) for cell in row))
+        self.progress.console.print(table)
 
     def _wrote(self, event: Any) -> None:
         self._line("[green]✓[/]", f"{event.what}: [bold]{_safe(str(event.path))}[/]")

@@ -211,7 +211,11 @@ def _saved(learner: Learner, batch: Batch) -> _Saved:
 def _first(batch: Batch, count: int) -> Batch:
     slots = ("latents", "captions", "is_subject", "size_hints", "mask")
     cut: dict[str, Any] = {name: value[:count] for name in slots if (value := getattr(batch, name)) is not None}
-    return replace(batch, **cut, cond=None if batch.cond is None else batch.cond.take(range(count)))
+    tokenless = batch.tokenless
+    if tokenless is not None:  # as many beside each row as in the whole batch
+        tokenless = _first(tokenless, -(-count * len(tokenless.captions) // len(batch.captions)))
+    cond = None if batch.cond is None else batch.cond.take(range(count))
+    return replace(batch, **cut, cond=cond, tokenless=tokenless)
 
 
 def _weight_bytes(modules: list[Any]) -> int:

@@ -40,7 +40,7 @@ class FitOptions(Options):
     accumulate: int = Field(1, ge=1)
     """Batches whose gradients make one step."""
     prior_loss_weight: float = Field(1.0, ge=0)
-    """Weight of the regularization pictures' loss beside the subject's."""
+    """Weight of the regularization's loss, by pictures or its own, beside the subject's."""
     max_norm: float = Field(1.0, ge=0)
     """Gradients longer than this are shortened to it; 0 leaves them as they are."""
     weight_decay: float = Field(1e-2, ge=0)

@@ -1,8 +1,9 @@
 """DINO (arXiv:2104.14294) and its successors: pictures and their patches, from any transformers checkpoint."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -13,6 +14,9 @@ from ipseity.vision.parts.folder import EncoderOptions
 from ipseity.vision.parts.preprocess import Preprocess
 from ipseity.vision.parts.published import Published
 
+DREAMBENCH = Preprocess(256, (224, 224), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bicubic")
+"""How the published scripts of DreamBench prepare pictures for DINO: 256, bicubic, the middle 224, ImageNet's colors."""
+
 
 class DINOOptions(EncoderOptions):
     """Which vision transformer."""
@@ -21,6 +25,8 @@ class DINOOptions(EncoderOptions):
     """A vision transformer trained by self-distillation."""
     weights: str = "facebook/dino-vits16"
     """Folder in the transformers layout, or a Hub id ("owner/name")."""
+    prepare: Literal["checkpoint", "dreambench"] = "checkpoint"
+    """How pictures are prepared: as the checkpoint says, or as the published scripts of DreamBench do."""
 
 
 class DINO(Published):
@@ -41,6 +47,22 @@ class DINO(Published):
         self._model = model
         self._extra_tokens = 1 + getattr(model.config, "num_register_tokens", 0)
         self._prepare = Preprocess.read(folder)
+
+    @classmethod
+    def load(cls, options: Any, device: torch.device | str = "cpu") -> Self:
+        """Read the encoder.
+
+        Args:
+            options: where it is, and how pictures are prepared.
+            device: where it shall live.
+
+        Raises:
+            WeightsError: it is not here, cannot be trusted, or is of another kind.
+        """
+        loaded = super().load(options, device)
+        if getattr(options, "prepare", "checkpoint") == "dreambench":
+            loaded._prepare = DREAMBENCH
+        return loaded
 
     def embed(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
         """Give one unit vector a picture: the class token."""

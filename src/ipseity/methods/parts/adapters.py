@@ -2,15 +2,17 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ipseity.core.errors import RecipeError
 from ipseity.core.rng import Rng
+from ipseity.methods.parts.detaching import Place, beneath
 
 Init = Literal["kaiming", "gaussian", "orthogonal"]
 
@@ -106,6 +108,27 @@ def activate(part: nn.Module, scales: Mapping[str, float]) -> None:
     for name, parameter in part.named_parameters():
         if ".lora_" in name:
             parameter.requires_grad_(False)
+
+
+def adapted(parts: Iterable[nn.Module]) -> list[Place]:
+    """List where layers carry low-rank ones, with the layers as they were."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return beneath(parts, BaseTunerLayer, "base_layer")
+
+
+def added_power(parameters: Mapping[str, nn.Parameter]) -> Float[Tensor, ""]:
+    """Give the sum of squares of all that low-rank layers add to weights, at scale 1; differentiable.
+
+    |BA|^2 is the trace of (B'B)(AA'): matrices of the rank's size, so no weight of the base's size is ever made.
+
+    Args:
+        parameters: as `insert` gives them; convolutions count as the matrices that they are.
+    """
+    ups = {name.replace(".lora_B.", ".lora_A."): value.flatten(1) for name, value in parameters.items()}
+    pairs = [(ups[name], value.flatten(1)) for name, value in parameters.items() if ".lora_A." in name]
+    with torch.autocast(pairs[0][0].device.type, enabled=False):  # squares of small numbers are not for bf16
+        return torch.stack([((up.T @ up) * (down @ down.T)).sum() for up, down in pairs]).sum()
 
 
 def downward(part: nn.Module, adapter: str) -> dict[str, nn.Module]:

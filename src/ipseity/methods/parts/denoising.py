@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ipseity.core.losses import squared_error
+from ipseity.core.noise import draw_levels
 from ipseity.core.options import Options
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch, Cond
@@ -48,12 +49,6 @@ def denoising_loss(base: Any, batch: Batch, rng: Rng, options: DenoisingOptions)
     is_subject = batch.is_subject.to(each.device)
     losses = {"subject": each[is_subject], "regularization": each[~is_subject]}
     return {name: values for name, values in losses.items() if values.numel()}
-
-
-def draw_levels(num_levels: int, count: int, rng: Rng) -> Float[Tensor, "B"]:
-    """Draw noise levels evenly from the checkpoint's own, each above 0 and up to 1."""
-    level = (rng.uniform((count,)) * num_levels).floor().clamp(max=num_levels - 1)
-    return (level + 1) / num_levels
 
 
 def condition(base: Any, batch: Batch) -> Cond:

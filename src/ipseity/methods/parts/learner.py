@@ -1,7 +1,8 @@
 """What learners that train parts of a base have in common: the loss, the pictures, and a base left as it was found."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +15,8 @@ from ipseity.core.errors import CapabilityError, Refusal, WeightsError
 from ipseity.core.identity import Identity
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch, Subject
-from ipseity.methods.parts.denoising import DenoisingOptions, denoising_loss
+from ipseity.methods.parts.denoising import DenoisingOptions, condition, denoising_loss
+from ipseity.methods.parts.detaching import Place, standing_in
 
 
 class DenoisingLearner(nn.Module):
@@ -43,6 +45,7 @@ class DenoisingLearner(nn.Module):
     ) -> None:
         super().__init__()
         self.base, self.subject, self.options, self.trains_text = base, subject, options, trains_text
+        self.path = base.path
         self._named = dict(parameters)
         self._undo = undo
         self.trained = nn.ParameterList(self.trainable().values())  # for wrappers to find; the base stays outside
@@ -59,6 +62,25 @@ class DenoisingLearner(nn.Module):
         """Give squared errors per sample, by name."""
         options: DenoisingOptions = self.options
         return denoising_loss(self.base, batch, rng, options)
+
+    def predict(
+        self, latents: Float[Tensor, "B C h w"], t: Float[Tensor, "B"], batch: Batch
+    ) -> Float[Tensor, "B C h w"]:
+        """Predict with what was learned so far, under the captions of a batch."""
+        return self.base.predict(latents, t, condition(self.base, batch))
+
+    def detached(self) -> AbstractContextManager[None]:
+        """Take what is learned out of the base for the length of a block."""
+        return standing_in(self.originals)
+
+    @cached_property
+    def originals(self) -> Sequence[Place]:
+        """What stands in the untouched base wherever this learner has put something of its own."""
+        raise NotImplementedError
+
+    def drift(self) -> Float[Tensor, ""]:
+        """Give the squared distance of what is trained from where it began, as a share of what it changes."""
+        raise NotImplementedError
 
     def preview(self, prompts: Sequence[str], seeds: Sequence[int], options: DrawOptions) -> list[Image]:
         """Draw with the stock pipeline over the very modules that are being trained."""

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ipseity.core.errors import RecipeError
+from ipseity.methods.parts.detaching import Place
 
 SLOTS = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
 """Text encoder -> the name that files of token vectors give it."""
@@ -62,7 +63,7 @@ def meaning(base: Any, encoder: str, phrase: str) -> Float[Tensor, "D"]:
 
 
 @contextmanager
-def token_known(base: Any, token: str, rows: Mapping[str, nn.Parameter]) -> Iterator[None]:
+def token_known(base: Any, token: str, rows: Mapping[str, nn.Parameter]) -> Iterator[list[Place]]:
     """Teach a base a token for the length of a block; prompts that hold it then work in every stock pipeline.
 
     Tokenizers and tables are put back as they were, the very objects.
@@ -71,6 +72,9 @@ def token_known(base: Any, token: str, rows: Mapping[str, nn.Parameter]) -> Iter
         base: the base.
         token: its spelling in prompts; with several vectors the stock pipelines write it out by themselves.
         rows: text encoder -> its vectors.
+
+    Yields:
+        Where the tokenizers hold their words, with the words as they were.
 
     Raises:
         RecipeError: the token cannot be told from words that the base knows.
@@ -81,7 +85,7 @@ def token_known(base: Any, token: str, rows: Mapping[str, nn.Parameter]) -> Iter
             first = _add_words(base.tokenizers()[name], token, len(vectors))
             encoder = base.parts()[name]
             encoder.set_input_embeddings(TokenTable(encoder.get_input_embeddings(), vectors, first))
-        yield
+        yield [(base.tokenizers()[name], "_tokenizer", backend) for name, (backend, _) in kept.items()]
     finally:
         for name, (backend, table) in kept.items():
             base.tokenizers()[name]._tokenizer = backend
