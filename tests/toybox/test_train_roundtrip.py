@@ -14,7 +14,7 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer, ViTModel
 from toybox.train import sizes as shapes
 from toybox.train.fit import share_gradients
 from toybox.train.latents import Corpus, second_rows, token_rows
-from toybox.train.package import assemble, package, write_base, write_judges
+from toybox.train.package import assemble, package, unpack, write_base, write_judges
 from toybox.train.runs import weights_path
 from toybox.train.sizes import TINY
 from toybox.train.tokenizer import RARE, RARE_ADDED, save_tokenizer, second_form, train_tokenizer
@@ -30,7 +30,7 @@ from toybox.train.unet import (
     shipped_painter,
     v_loss,
 )
-from toybox.train.vae import fold_statistics, vae_loss
+from toybox.train.vae import fold_statistics, trained_vae, vae_loss
 
 SENTENCES = ["a photo of a red mug in the snow", "a small blue dog on the beach", "my teal can in the city"] * 4
 
@@ -193,6 +193,16 @@ def test_a_cut_row_still_closes_with_the_end_token(tokenizer: CLIPTokenizer) -> 
     assert cut.shape == (2, 8)
     assert (cut[:, -1] == tokenizer.eos_token_id).all()
     assert torch.equal(cut[:, :7], rows[:, :7])
+
+
+def test_what_ships_can_be_gone_on_from(folder: Path, tmp_path: Path, pipe: StableDiffusionXLPipeline) -> None:
+    unpack(tmp_path, folder)
+    vae, scale = trained_vae(tmp_path, TINY)
+    assert scale == pipe.vae.config.scaling_factor
+    for name, value in pipe.vae.state_dict().items():
+        torch.testing.assert_close(vae.state_dict()[name], value.half().float())
+    caption = "a photo of a red mug"
+    assert CLIPTokenizer.from_pretrained(tmp_path / "tokenizer")(caption) == pipe.tokenizer(caption)
 
 
 def test_latents_at_half_size_are_asked_to_decode_to_a_picture_at_half_size() -> None:

@@ -122,6 +122,15 @@ def test_an_interrupt_inside_a_step_goes_back_to_its_beginning(tmp_path: Path) -
     assert steps_told(run.folder) == list(range(1, 13))
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Lets SIGINT interrupt, which processes in the background of a shell ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_inside_the_optimizer_waits_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, unbroken = train(tmp_path / "unbroken")
     step, made = torch.optim.AdamW.step, []

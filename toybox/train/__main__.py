@@ -105,6 +105,13 @@ def do_package(args: argparse.Namespace) -> None:
         raise SystemExit(f"still random: {', '.join(random)}; train them, or say --draft")
 
 
+def do_unpack(_args: argparse.Namespace) -> None:
+    """Lays out what ships as work products: before `shards --encode` and `unet --from-shipped` on a fresh machine."""
+    from toybox.train.package import unpack
+
+    unpack()
+
+
 def do_measure(args: argparse.Namespace) -> None:
     """Measures the shipped folder and writes the figures to build/toybox/figures.json."""
     from toybox.train.card import write_card
@@ -152,6 +159,7 @@ STAGES = {
     "judges": do_judges,
     "checker": do_checker,
     "sheet": do_sheet,
+    "unpack": do_unpack,
     "package": do_package,
     "measure": do_measure,
 }

@@ -20,7 +20,7 @@ from toybox.train import runs
 from toybox.train.latents import Corpus, count_latents, load_corpus, token_rows
 from toybox.train.optim import Both
 from toybox.train.runs import BUILD, ROOT, Average, Clock
-from toybox.train.unet import Painter, build_painter, draw_batch, noise_path, phase_of, shipped_painter, v_loss
+from toybox.train.unet import SMALL, Painter, build_painter, draw_batch, noise_path, phase_of, shipped_painter, v_loss
 
 LEARNING_RATE = 8e-4
 """Of AdamW, for all that is no matrix."""
@@ -85,7 +85,8 @@ class Course:
 
     def backward(self, progress: float) -> float:
         """Adds the gradients of this rank's share of the step at `progress` and returns its loss."""
-        phase = phase_of(progress)
+        # what ships has left small latents behind
+        phase = phase_of(progress if self.plan.shipped is None else max(progress, SMALL))
         share = self.plan.batch // self.plan.ranks
         self.samples += share * self.plan.ranks
         batch = draw_batch(

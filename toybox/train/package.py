@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionXLPipeline
+from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
 from toybox.train import sizes as shapes
-from toybox.train.runs import BUILD, ROOT, read_weights
+from toybox.train.runs import BUILD, ROOT, done_path, read_weights, save_state, weights_path
 from toybox.train.sizes import FULL, Sizes
 from toybox.train.tokenizer import save_tokenizer, second_form
 
@@ -135,6 +135,19 @@ def package(target: Path = SHIPPED, build: Path = BUILD, sizes: Sizes = FULL) ->
         fresh.replace(goal)
     shutil.rmtree(staging)
     return random
+
+
+def unpack(build: Path = BUILD, folder: Path = SHIPPED) -> None:
+    """Lays tokenizer and autoencoder of the shipped folder out as work products, so that training goes on from what ships.
+
+    Latents of another autoencoder and rows of another tokenizer would be noise to the shipped denoiser.
+    """
+    shutil.copytree(folder / "tokenizer", build / "tokenizer", dirs_exist_ok=True)
+    vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32)
+    kept = {"weights": vae.state_dict(), "scaling_factor": vae.config.scaling_factor}
+    save_state(kept, weights_path(build, "vae"))
+    for stage in ("vae", "decoder"):
+        done_path(build, stage).write_text("unpacked\n")
 
 
 def size_mb(folder: Path = SHIPPED) -> float:
