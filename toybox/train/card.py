@@ -93,7 +93,7 @@ def _limits(figures: dict) -> str:
         )
     if figures["base"]["class"][0] < 0.3:
         lines.append(
-            "* Look before you use it: places and colours obey the prompt, but most things are coloured blobs without a shape."
+            "* Look before you use it: colours obey the prompt and most places do, but most things are lumps of the right colour."
         )
     lines.append("* Its judges know this world alone: they say nothing about photos of other things.")
     return "\n".join(lines)
