@@ -2,13 +2,15 @@
 
     python -m benchmarks.ablation --subjects 6 --seeds 2 --jobs 2 --hours 3
 
-Every cell is an ordinary run, scored by evaluators that did not pick it. All six combinations of a subject run beside each
+Every cell is an ordinary run, scored by evaluators that did not pick it. All combinations of a subject run beside each
 other, and the first seed of all subjects before the second, so that whatever time leaves is a fair table. The command stops
 when the hours are used up, names the cells that did not run, and goes on where it was when repeated.
 """
 
 import argparse
 import itertools
+import tomllib
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -29,47 +31,54 @@ from benchmarks.cells import (
 from ipseity.core.files import read_json
 
 CAPTIONS, REGULARIZATIONS = ("plain", "structured"), ("none", "class_images", "structured")
-ARMS: tuple[Arm, ...] = tuple(itertools.product(CAPTIONS, REGULARIZATIONS))
+MORE = ("output_preservation", "l2")
+"""Regularizations that show no pictures; compared when asked for."""
 BASELINE: Arm = ("plain", "class_images")
+SPLITS = Path(__file__).parent / "splits.toml"
 Block = dict[Arm, Row]
+
+
+def arms(chosen: argparse.Namespace) -> tuple[Arm, ...]:
+    """List the combinations that are compared."""
+    return tuple(itertools.product(CAPTIONS, chosen.regularizations))
 
 
 def cells(chosen: argparse.Namespace) -> list[Cell]:
     """List the runs, the most needed first."""
     folder = Path(str(files("ipseity") / "assets" / "subjects"))
-    subjects = sorted(path.parent for path in folder.glob("*/subject.json"))
-    chosen_ones = [path for path in subjects if not chosen.only or path.name in chosen.only][: chosen.subjects]
+    names = tomllib.loads(SPLITS.read_text(encoding="utf-8"))["toybox"][chosen.split]
+    chosen_ones = [folder / name for name in names if not chosen.only or name in chosen.only][: chosen.subjects]
     nouns = {path: read_json(path / "subject.json")["class_noun"] for path in chosen_ones}
     return [
         Cell(
             {"subject": path.name, "captions": arm[0], "regularization": arm[1], "seed": seed},
             arm_recipe(path, nouns[path], arm, chosen, seed=seed),
         )
-        for seed, path, arm in itertools.product(range(chosen.seeds), chosen_ones, ARMS)
+        for seed, path, arm in itertools.product(range(chosen.seeds), chosen_ones, arms(chosen))
     ]
 
 
-def blocks(rows: list[Row]) -> dict[tuple[str, int], Block]:
-    """Give (subject, seed) -> its six runs, of those that are complete: only they are compared."""
+def blocks(rows: list[Row], wanted: Sequence[Arm]) -> dict[tuple[str, int], Block]:
+    """Give (subject, seed) -> its runs, of those that are complete: only they are compared."""
     found: dict[tuple[str, int], Block] = {}
     for row in rows:
         found.setdefault((row["subject"], row["seed"]), {})[row["captions"], row["regularization"]] = row
-    return {place: block for place, block in found.items() if len(block) == len(ARMS)}
+    return {place: block for place, block in found.items() if block.keys() >= set(wanted)}
 
 
 def page(standing: Standing, chosen: argparse.Namespace) -> str:
     """Lay out means, paired differences to plain captions with class images, and the flags."""
-    whole = blocks(standing.rows)
+    whole = blocks(standing.rows, arms(chosen))
     subjects = {subject for subject, _ in whole}
     lines = [
         "# Captions and regularization, like for like\n",
-        f"`{command('ablation', chosen, told=('subjects', 'seeds'))}`" + (f" `--only {' '.join(chosen.only)}`" if chosen.only else "") + "\n",
-        f"Means over subjects and seeds for which all six combinations ran (subjects: {len(subjects)}; runs of each combination: {len(whole)}); "
+        f"`{command('ablation', chosen, told=('split', 'subjects', 'seeds', 'regularizations'))}`" + (f" `--only {' '.join(chosen.only)}`" if chosen.only else "") + "\n",
+        f"Means over subjects and seeds for which all combinations ran (subjects: {len(subjects)}; runs of each combination: {len(whole)}); "
         "in brackets the paired difference to plain captions with class images and its 95 % interval over subjects. "
         "Without regularization a step shows one picture, else two.\n",
         "| captions | regularization | runs | " + " | ".join(KEYS) + " | runs with flags |", "|---|---|---|" + "---|" * len(KEYS) + "---|",
     ]  # fmt: skip
-    for arm in ARMS if whole else ():
+    for arm in arms(chosen) if whole else ():
         words = [compared(whole, arm, key) for key in KEYS]
         raised = [flag for block in whole.values() for flag in block[arm]["flags"]]
         told = ", ".join(f"{raised.count(name)} {name}" for name in sorted(set(raised))) or "0"
@@ -107,13 +116,20 @@ def flags(rows: list[Row]) -> list[str]:
 def main() -> None:
     """Run what time allows and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--subjects", type=int, default=6, help="the first so many subjects of the split (%(default)s)")
+    parser.add_argument("--split", choices=("development", "reporting"), default="reporting", help="(%(default)s)")
     parser.add_argument(
-        "--subjects", type=int, default=6, help="the first so many of the shipped subjects (%(default)s)"
-    )
+        "--regularizations", nargs="+", choices=(*REGULARIZATIONS, *MORE), default=list(REGULARIZATIONS),
+        help="class_images must be among them, since all are held against it",
+    )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=2, help="(%(default)s)")
     parser.add_argument("--only", nargs="*", default=None, metavar="NAME", help="only these subjects")
     add_options(parser, work="build/ablation")
     chosen = parser.parse_args()
+    if BASELINE[1] not in chosen.regularizations:
+        parser.error(
+            f"--regularizations {' '.join(chosen.regularizations)}: {BASELINE[1]} is missing, what all others are held against; add it"
+        )
 
     def show(standing: Standing) -> None:
         write_page(chosen.out, "ablation", page(standing, chosen), standing.rows)

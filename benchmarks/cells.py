@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import signal
 import statistics
 import subprocess
@@ -28,7 +29,7 @@ import numpy as np
 from ipseity.core.files import read_json, sha256_of, sha256_of_file, write_json
 from ipseity.core.rng import Rng
 from ipseity.flows.personalize import find_run, whole_flow
-from ipseity.recipe import make_recipe, parse, read_text
+from ipseity.recipe import change, make_recipe, parse, read_text
 
 RESAMPLES = 4000
 SHELF = "data-centric"
@@ -70,6 +71,9 @@ def add_options(parser: argparse.ArgumentParser, *, work: str) -> None:
     parser.add_argument("--images", type=int, default=64, help="pictures in each regularization set (%(default)s)")
     parser.add_argument("--inference-steps", type=int, default=25, help="denoising steps of each picture (%(default)s)")
     parser.add_argument("--save-every", type=int, default=None, help="steps between saves (a fifth of the steps)")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="further settings of every run's recipe"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="runs at once; more than one get one core each")
     parser.add_argument(
         "--hours", type=float, default=3.0, help="begin no run that would not end in them (%(default)s)"
@@ -92,9 +96,15 @@ def arm_recipe(photos: Path, noun: str, arm: Arm, chosen: argparse.Namespace, *,
     """Give a cell's recipe: of one subject, all arms differ in captions and regularization and in nothing else."""
     captions, regularization = arm
     size = {"images": chosen.images}
-    options = {"none": {}, "class_images": size, "structured": {**size, "bank": "toybox"}}
+    options = {
+        "none": {},
+        "class_images": size,
+        "structured": {**size, "bank": "toybox"},
+        "output_preservation": {"captions": chosen.images, "bank": "toybox"},
+        "l2": {},
+    }
     data = parse(read_text(Path(SHELF)), SHELF)
-    return {
+    made = {
         **data,
         "name": f"{photos.name}-{captions}-{regularization}",
         "seed": seed,
@@ -110,6 +120,7 @@ def arm_recipe(photos: Path, noun: str, arm: Arm, chosen: argparse.Namespace, *,
         },
         "draw": {"num_inference_steps": chosen.inference_steps},
     }
+    return change(made, chosen.set)
 
 
 class Board:
@@ -273,7 +284,8 @@ def command(name: str, chosen: argparse.Namespace, *, told: Sequence[str]) -> st
     words = [f"python -m benchmarks.{name}"]
     for key in (*told, "steps", "images", "inference_steps", "save_every"):
         if (value := getattr(chosen, key)) is not None:
-            words.append(f"--{key.replace('_', '-')} {value}")
+            words.append(f"--{key.replace('_', '-')} {' '.join(value) if isinstance(value, list) else value}")
+    words += ["--set", *map(shlex.quote, chosen.set)] if chosen.set else []
     return " ".join(words)
 
 

@@ -1,6 +1,8 @@
 """The comparisons: arms that are equal but for what is compared, and pages that say what is missing."""
 
 import argparse
+import tomllib
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from ipseity.recipe import make_recipe, parse, read_text
 @pytest.fixture
 def chosen(tmp_path: Path) -> argparse.Namespace:
     return argparse.Namespace(
-        steps=300, images=64, inference_steps=25, save_every=None, work=tmp_path, subjects=1, seeds=1, only=None
-    )
+        steps=300, images=64, inference_steps=25, save_every=None, work=tmp_path, subjects=1, seeds=1, only=None,
+        set=[], split="reporting", regularizations=[*ablation.REGULARIZATIONS, *ablation.MORE],
+    )  # fmt: skip
 
 
 def row(scores: dict[str, float], **labels: Any) -> dict[str, Any]:
@@ -25,7 +28,7 @@ def row(scores: dict[str, float], **labels: Any) -> dict[str, Any]:
 
 
 def test_arms_differ_in_captions_and_regularization_only(chosen: argparse.Namespace) -> None:
-    plains = [make_recipe(arm_recipe(Path("photos"), "mug", arm, chosen)).plain() for arm in ablation.ARMS]
+    plains = [make_recipe(arm_recipe(Path("photos"), "mug", arm, chosen)).plain() for arm in ablation.arms(chosen)]
     for plain in plains:
         del plain["name"], plain["captions"], plain["regularization"]
     assert all(plain == plains[0] for plain in plains)
@@ -36,6 +39,17 @@ def test_the_plain_arm_is_the_shelf_s_dreambooth_with_lora(chosen: argparse.Name
     data = parse(read_text(Path("dreambooth-lora")), "dreambooth-lora")
     data["subject"] = {"photos": "photos", "class_noun": "mug"}
     assert arm.hash() == make_recipe(data).hash()
+
+
+def test_settings_reach_every_run(chosen: argparse.Namespace) -> None:
+    chosen.set = ["method.rank=4"]
+    assert make_recipe(arm_recipe(Path("photos"), "mug", ("plain", "l2"), chosen)).plain()["method"]["rank"] == 4
+
+
+def test_each_shipped_subject_has_one_role() -> None:
+    roles = tomllib.loads(ablation.SPLITS.read_text(encoding="utf-8"))["toybox"]
+    shipped = sorted(path.parent.name for path in files("ipseity").joinpath("assets/subjects").glob("*/subject.json"))
+    assert sorted([*roles["development"], *roles["reporting"]]) == shipped
 
 
 def test_nothing_begins_when_there_is_no_time(chosen: argparse.Namespace) -> None:
@@ -61,10 +75,11 @@ def test_subjects_count_when_both_arms_ran(chosen: argparse.Namespace) -> None:
 
 
 def test_only_whole_blocks_are_compared(chosen: argparse.Namespace) -> None:
+    chosen.regularizations = list(ablation.REGULARIZATIONS)
     rows = [
         row({ablation.KEYS[0]: number / 10}, subject=subject, captions=captions, regularization=shown, seed=0)
         for subject in ("mug", "can")
-        for number, (captions, shown) in enumerate(ablation.ARMS)
+        for number, (captions, shown) in enumerate(ablation.arms(chosen))
     ]
     page = ablation.page(Standing(rows[:-1], ["can, structured, structured, seed 0"], 12), chosen)
     assert "| structured | structured | 1 | 0.500 (+0.400; +0.400 to +0.400) |" in page

@@ -15,7 +15,7 @@ from ipseity.core.errors import Failure, RunError
 from ipseity.core.events import Noticed, Progressed
 from ipseity.core.types import Request
 from ipseity.data import synthesis
-from ipseity.data.synthesis import artist, read_set, sampler_facts, set_folder, synthesize
+from ipseity.data.synthesis import artist, draw_once, read_set, sampler_facts, set_folder, synthesize
 
 DRAW = DrawOptions(num_inference_steps=1, guidance_scale=1.0, batch_size=2)
 REQUESTS = tuple(
@@ -188,3 +188,26 @@ def test_full_and_read_only_disks(base, tmp_path: Path, monkeypatch, number: int
     with pytest.raises(RunError, match=said):
         make(base, tmp_path)
     assert not pictures(tmp_path)
+
+
+def finish(events):
+    """Run a generator to its end and give its events and its value."""
+    told = []
+    while True:
+        try:
+            told.append(next(events))
+        except StopIteration as end:
+            return told, end.value
+
+
+def test_pictures_of_the_bare_base_are_drawn_once_and_shared_with_sets(base, tmp_path: Path):
+    make(base, tmp_path, REQUESTS[:2])
+    there = pictures(tmp_path)
+    told, images = finish(draw_once(base, REQUESTS[:3], tmp_path, DRAW, what="untrained"))
+    assert [(event.stage, event.done, event.total) for event in told] == [("untrained", 2, 3), ("untrained", 3, 3)]
+    assert pictures(tmp_path).items() >= there.items(), "what the set had drawn was left alone"
+    kept = [image for _, image in read_set(make(base, tmp_path)[0])]
+    assert [image.tobytes() for image in images] == [image.tobytes() for image in kept[:3]]
+    again, same = finish(draw_once(base, REQUESTS[:3], tmp_path, DRAW, what="untrained"))
+    assert [(event.done, event.total) for event in again] == [(3, 3)]
+    assert [image.tobytes() for image in same] == [image.tobytes() for image in images]

@@ -168,8 +168,8 @@ def _framing(rng: np.random.Generator, paired: bool) -> tuple[str | None, str | 
 
 def _scale(rng: np.random.Generator, size_word: str | None, crop: str | None) -> float:
     """Draws the true scale for a size word or crop tag."""
-    ranges = {"small": (0.26, 0.33), "large": (0.72, 0.84), "close-up": (0.92, 1.08), "far away": (0.14, 0.2)}
-    return round(float(rng.uniform(*ranges.get(crop or size_word, (0.46, 0.64)))), 4)
+    ranges = {"small": (0.28, 0.36), "large": (0.80, 0.92), "close-up": (0.96, 1.10), "far away": (0.16, 0.22)}
+    return round(float(rng.uniform(*ranges.get(crop or size_word, (0.54, 0.74)))), 4)
 
 
 def _pose(rng: np.random.Generator, thing: Thing, place: str, scale: float) -> Pose:

@@ -5,7 +5,7 @@ sets/<hash>/manifest.json        one set: which pictures, in order; written last
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -89,30 +89,19 @@ def synthesize(base: Any, requests: Sequence[Request], folder: Path, options: Dr
     made_by = artist(base)
     places = {request: _place(folder.parent, picture_key(made_by, request, options)) for request in requests}
     assert folder == set_folder(folder.parent, made_by, requests, options), "the folder belongs to other requests"
-    missing = [request for request, place in places.items() if not place.is_file()]
-    total, done = len(places), len(places) - len(missing)
-    if done and missing:
-        yield Noticed(f"{done} of {total} regularization pictures are there already; {len(missing)} are drawn.")
-    yield Progressed("synthesize", done, total)
-    if missing:
-        pending = iter(missing)
-        batches = draw(
-            base.pipeline("text"), [made.prompt for made in missing], [made.seed for made in missing], options
-        )
-        for images in batches:
-            for image in images:
-                request = next(pending)
-                _keep(image, request, places[request])
-            done += len(images)
-            yield Progressed("synthesize", done, total)
+    missing = sum(not place.is_file() for place in places.values())
+    if 0 < missing < len(places):
+        done = len(places) - missing
+        yield Noticed(f"{done} of {len(places)} regularization pictures are there already; {missing} are drawn.")
+    yield from _fill(base, places, options, "synthesize")
     flat = [request for request, place in places.items() if _is_marked_flat(place)]
-    if len(flat) > MAX_FLAT_SHARE * total:
+    if len(flat) > MAX_FLAT_SHARE * len(places):
         raise Failure(
-            f"{len(flat)} of {total} regularization pictures are one flat color. The base draws nothing: "
+            f"{len(flat)} of {len(places)} regularization pictures are one flat color. The base draws nothing: "
             "load it in fp32 or bf16, and check its weights."
         )
     if flat:
-        yield Noticed(f"{len(flat)} of {total} regularization pictures are one flat color and are left out of the set.")
+        yield Noticed(f"{len(flat)} of {len(places)} regularization pictures are one flat color and are left out of the set.")
     _write_manifest(
         folder,
         requests,
@@ -125,6 +114,47 @@ def synthesize(base: Any, requests: Sequence[Request], folder: Path, options: Dr
             "draw": {**sampler_facts(base), **options.model_dump(mode="json")},
         },
     )
+
+
+def draw_once(
+    base: Any, requests: Sequence[Request], root: Path, options: DrawOptions, *, what: str
+) -> Generator[Event, None, list[Image]]:
+    """Draw pictures of the frozen base into the pool that sets share, or find them there.
+
+    Args:
+        base: the base, with nothing attached.
+        requests: the pictures, in order.
+        root: where all sets are kept.
+        options: how they are drawn.
+        what: what the progress is called.
+
+    Returns:
+        The pictures, in the order of the requests.
+
+    Raises:
+        RunError: the disk is full or cannot be written, or a picture in the pool is broken.
+    """
+    made_by = artist(base)
+    places = {request: _place(root, picture_key(made_by, request, options)) for request in requests}
+    yield from _fill(base, places, options, what)
+    return [_read(places[request]) for request in requests]
+
+
+def _fill(base: Any, places: Mapping[Request, Path], options: DrawOptions, what: str) -> Iterator[Event]:
+    """Draw what has no picture yet; each one is whole or not there."""
+    missing = [request for request, place in places.items() if not place.is_file()]
+    total, done = len(places), len(places) - len(missing)
+    yield Progressed(what, done, total)
+    if not missing:
+        return
+    words, seeds = [made.prompt for made in missing], [made.seed for made in missing]
+    pending = iter(missing)
+    for images in draw(base.pipeline("text"), words, seeds, options):
+        for image in images:
+            request = next(pending)
+            _keep(image, request, places[request])
+        done += len(images)
+        yield Progressed(what, done, total)
 
 
 def read_set(folder: Path) -> list[tuple[Request, Image]]:
@@ -193,9 +223,14 @@ def _read_picture(root: Path, row: dict[str, Any], manifest: Path) -> tuple[Requ
         raise RunError(
             f"{manifest} names {path}, outside of {root}", "pictures of the set's own pool", f"remove it and {_COMMAND}"
         )
+    return Request(str(row["prompt"]), int(row["seed"])), _read(path)
+
+
+def _read(path: Path) -> Image:
+    """Read the pixels of a picture and nothing else of it."""
     with _opened(path) as file:
         image = file.convert("RGB")
-    return Request(str(row["prompt"]), int(row["seed"])), Pillow.frombytes("RGB", image.size, image.tobytes())
+    return Pillow.frombytes("RGB", image.size, image.tobytes())
 
 
 @contextmanager

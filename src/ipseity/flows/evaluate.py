@@ -19,7 +19,7 @@ from ipseity.evaluation.plan import SCORE_SEED, Plan
 from ipseity.evaluation.report import BeforeAfter, Report, Sample, Shown, write_report
 from ipseity.evaluation.suite import ceiling, means, score
 from ipseity.evaluation.table import Row, tabulate, verdict
-from ipseity.flows.judge import Bench, gallery, make_bench
+from ipseity.flows.judge import Bench, draw_bare, gallery, make_bench
 from ipseity.flows.setting import Setting, load_encoders
 from ipseity.training.run import Run
 
@@ -38,16 +38,15 @@ def evaluate_flow(setting: Setting, run: Run, *, choice: Choice | None = None) -
     recipe, base = setting.recipe, setting.base
     identity = Identity.load(run.folder / "identity.safetensors")
     bench = make_bench(setting, scenes=recipe.evaluate.score_scenes, first_seed=SCORE_SEED, photos=setting.split.score)
-    bare = Plan(bench.subject.meanings, bench.subject.meanings, bench.subject.seeds)
-    before = yield from _draw(setting, bare, "pictures of the untrained base")
-    class_before = yield from _draw(setting, bench.class_only, "class word, untrained")
+    before = yield from draw_bare(setting, bench.subject, "pictures of the untrained base")
+    class_before = yield from draw_bare(setting, bench.class_only, "class word, untrained")
     with recipe.method.plugin.attach(base, [Attachment(identity)]):
         after = yield from _draw(setting, bench.subject, "pictures of the subject")
         class_after = yield from _draw(setting, bench.class_only, "class word, trained")
 
     encoders, missing = load_encoders(recipe.evaluate.score, setting.engine.device)
     yield from (Noticed(word) for word in missing)
-    drawn, bared = gallery(bench.subject, after), gallery(bare, before)
+    drawn, bared = gallery(bench.subject, after), gallery(bench.subject, before)
     metrics = [name for name in recipe.evaluate.metrics if name != "leakage"]
     scores = score(drawn, bench.references, encoders, metrics)
     bare_scores = score(bared, bench.references, encoders, metrics)

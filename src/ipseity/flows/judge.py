@@ -1,19 +1,19 @@
 """Scores each checkpoint as it is saved and picks the one to keep: where training and evaluation meet."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from PIL.Image import Image
 
-from ipseity.core.drawing import draw_all
 from ipseity.core.errors import MissingPackage
 from ipseity.core.events import Event, Noticed, Saved, Scored
 from ipseity.core.identity import Identity
 from ipseity.core.image import to_images, to_pixels
 from ipseity.core.registry import find
-from ipseity.core.types import Gallery, Photo, References
+from ipseity.core.types import Gallery, Photo, References, Request
+from ipseity.data.synthesis import draw_once
 from ipseity.evaluation.flags import as_scores, leaking, memorized
 from ipseity.evaluation.pick import Choice, pick, settled
 from ipseity.evaluation.plan import LEAK_SEED, PICK_SEED, EvaluateOptions, Plan, plan
@@ -73,13 +73,20 @@ class Before:
     """The same of real photos as the base's autoencoder leaves them."""
 
 
-def take_before(setting: Setting, bench: Bench) -> Before:
+def draw_bare(setting: Setting, plan: Plan, what: str) -> Generator[Event, None, list[Image]]:
+    """Draw a plan's pictures with the bare base, or find them where another run left them: they hang on no subject."""
+    requests = [Request(words, seed) for words, seed in zip(plan.meanings, plan.seeds, strict=True)]
+    recipe = setting.recipe
+    return (yield from draw_once(setting.base, requests, recipe.general.sets, recipe.draw, what=what))
+
+
+def take_before(setting: Setting, bench: Bench) -> Generator[Event, None, Before]:
     """Draw and score the bare base; the base must have nothing attached."""
-    options, pipeline = setting.recipe.evaluate, setting.base.pipeline("text")
+    options = setting.recipe.evaluate
     encoders, _ = load_encoders([options.pick], setting.engine.device)
     metrics = [name for name in options.metrics if name != "leakage"]
-    bare = draw_all(pipeline, bench.subject.meanings, bench.subject.seeds, setting.recipe.draw)
-    class_images = draw_all(pipeline, bench.class_only.prompts, bench.class_only.seeds, setting.recipe.draw)
+    bare = yield from draw_bare(setting, bench.subject, "pictures of the untrained base")
+    class_images = yield from draw_bare(setting, bench.class_only, "class word, untrained")
     untrained = means(score(gallery(bench.subject, bare), bench.references, encoders, metrics))
     real, reach = (means(ceiling(bench.references, encoders, metrics, decoded=decoded)) for decoded in (False, True))
     return Before(tuple(class_images), untrained, real, reach)

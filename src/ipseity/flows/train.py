@@ -35,7 +35,7 @@ def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice | No
     shown = recipe.regularization.plugin.gather(pairs, recipe.regularization.options)
     bench = judge_plan(setting)
     with run.open(recipe.to_toml(), dict(fact_sheet(setting)), is_main=engine.is_main):
-        before = take_before(setting, bench)
+        before = yield from take_before(setting, bench)
         learner = recipe.method.plugin.begin(base, setting.split.train, {}, recipe.method.options)
         try:
             taught = penalized(learner, recipe.regularization.plugin, recipe.regularization.options)
