@@ -121,7 +121,7 @@ def same(one: Command, other: Command) -> None:
                 assert content(point.folder / name) == content(twin / name), f"step {point.step}: {name}"
     assert told(first) == told(second)
     pictures = [{p.name: p.read_bytes() for p in (c.out / "sets/pictures").rglob("*.png")} for c in (one, other)]
-    assert pictures[0] == pictures[1] and len(pictures[0]) == 4
+    assert pictures[0] == pictures[1] and len(pictures[0]) > 4, "the set's four, and the untrained base's"
     assert (first.folder / "report/report.html").is_file() and (second.folder / "report/report.html").is_file()
 
 
@@ -150,11 +150,12 @@ def complete(command: Command) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "asked to end"])
 def test_interrupted_it_saves_and_goes_on(
-    unbroken: Command, subject_folder: Path, tiny_folder: Path, tmp_path: Path
+    unbroken: Command, subject_folder: Path, tiny_folder: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     command = Command(subject_folder, tiny_folder, tmp_path / "interrupted")
-    assert stopped(command, 3, signal.SIGINT, of=("Stepped",)) == 130
+    assert stopped(command, 3, number, of=("Stepped",)) == 130
     assert "the same command goes on" in command.complaint() and "Traceback" not in command.complaint()
     manifest = command.run.manifest()
     assert manifest["state"] == "stopped" and manifest["sessions"][-1]["at_step"] == command.run.step >= 3

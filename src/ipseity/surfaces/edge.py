@@ -1,6 +1,10 @@
 """The outermost edge of the command line: flows are followed, and errors become a message and an exit code."""
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -31,12 +35,26 @@ def tell(make: Any, *, as_json: bool, debug: bool) -> None:
     guard(print_it, as_json=as_json, debug=debug)
 
 
+@contextmanager
+def ending_interrupts() -> Iterator[None]:
+    """Take a request to end (SIGTERM, as cluster schedulers and `kill` send it) as Ctrl-C: save, then leave."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+
+
 def guard(act: Any, *, as_json: bool, debug: bool) -> None:
     """Do something; an error becomes a message and an exit code."""
     from ipseity import api
 
     try:
-        act()
+        with ending_interrupts():
+            act()
     except KeyboardInterrupt:
         if is_first():
             complain(
