@@ -27,6 +27,7 @@ from toybox.train.unet import (
     draw_batch,
     noise_path,
     phase_of,
+    scaled_error,
     shipped_painter,
     v_loss,
 )
@@ -172,6 +173,15 @@ def test_the_same_step_draws_the_same_batch(tokenizer: CLIPTokenizer) -> None:
     assert not torch.equal(first.noise, other.noise)
 
 
+def test_coarse_errors_count_more_where_scales_say_so() -> None:
+    weight = torch.ones(1, 1, 8, 8)
+    coarse = torch.ones(1, 4, 8, 8)
+    fine = coarse * torch.tensor([1.0, -1.0]).repeat(4)
+    assert scaled_error(coarse, weight, ((1, 1.0),)) == scaled_error(fine, weight, ((1, 1.0),)) == 1
+    assert scaled_error(coarse, weight, ((1, 0.5), (2, 0.5))) == 1
+    assert scaled_error(fine, weight, ((1, 0.5), (2, 0.5))) == 0.5, "pooling takes away what changes from cell to cell"
+
+
 def test_a_small_phase_halves_latents_and_the_sizes_that_go_with_them(tokenizer: CLIPTokenizer) -> None:
     ids = token_rows(tokenizer, SENTENCES[:2])[None]
     size_ids = torch.tensor([[500.0, 400.0, 8.0, 4.0, 128.0, 128.0]])
@@ -180,7 +190,7 @@ def test_a_small_phase_halves_latents_and_the_sizes_that_go_with_them(tokenizer:
     batch = draw_batch(
         corpus, token_rows(tokenizer, [""])[0], 3, batch=4, where=torch.device("cpu"), phase=Phase(True, SHORT_ROWS)
     )
-    assert (phase.small, phase_of(0.9)) == (True, Phase())
+    assert (phase.small, phase_of(0.9)) == (True, Phase(late=True))
     assert batch.clean.shape == batch.noise.shape == (4, 4, 4, 4)
     assert batch.weight.shape == (4, 1, 4, 4)
     assert batch.ids.shape == (4, SHORT_ROWS)

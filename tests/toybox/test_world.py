@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from toybox.world import (
+    CALM,
+    FULL,
     Scene,
     caption,
     classes,
@@ -71,6 +73,16 @@ def test_same_seed_same_bytes(split: str) -> None:
 def test_descriptions_have_not_changed() -> None:
     text = "\n".join(describe(seed, split).to_json() for split in SPLITS for seed in range(100))
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == "2a072934e2135af6"
+
+
+def test_calm_scenes_differ_less() -> None:
+    full, calm = ([describe(seed, "train", variety) for seed in range(300)] for variety in (FULL, CALM))
+    assert not any(is_heldout(*_combination(scene)) for scene in calm)
+    assert not any(scene.pose.flip for scene in calm) and any(scene.pose.flip for scene in full)
+    for spread in (lambda s: s.pose.x, lambda s: s.pose.scale, lambda s: s.pose.azimuth):
+        assert np.std([spread(scene) for scene in calm]) < 0.75 * np.std([spread(scene) for scene in full])
+    pairs = [sum(scene.second is not None for scene in scenes) for scenes in (calm, full)]
+    assert 0 < pairs[0] < pairs[1]
 
 
 def test_json_round_trip() -> None:

@@ -64,7 +64,7 @@ def do_unet(args: argparse.Namespace) -> None:
         minutes += kept["elapsed"] / 60 if kept else 0.0
     shipped = SHIPPED if args.from_shipped else None
     lr, ranks = args.lr or LEARNING_RATE, args.ranks
-    train_unet(Plan(minutes, args.batch or 48, lr, shipped, ranks, args.hold))
+    train_unet(Plan(minutes, args.batch or 48, lr, shipped, ranks, args.hold, args.name or "train"))
 
 
 def do_judges(args: argparse.Namespace) -> None:

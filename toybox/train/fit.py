@@ -46,6 +46,7 @@ class Plan:
         ranks: processes that share every step. On a busy processor, two of one thread lose less than one of two threads, which
             waits for its slower half at every layer.
         hold: share of the schedule after which the rates fall.
+        scenes: set of scenes to learn from.
     """
 
     minutes: float
@@ -54,6 +55,7 @@ class Plan:
     shipped: Path | None = None
     ranks: int = 1
     hold: float = 0.55
+    scenes: str = "train"
 
 
 class Course:
@@ -75,12 +77,13 @@ class Course:
         self.clock = Clock(plan.minutes * 60, elapsed)
         self.tokenizer, self.alphas = tokenizer, noise_path().to(self.where)
         self.empty = token_rows(tokenizer, [""])[0]
-        self.files, self.corpus = count_latents(build), load_corpus(tokenizer, build=build)
+        self.files, self.corpus = count_latents(build, plan.scenes), load_corpus(tokenizer, plan.scenes, build)
 
     def refresh(self) -> Corpus:
         """Reads the latents again where more have arrived."""
-        if self.step % LOOK_FOR_SHARDS == 0 and count_latents(self.build) > self.files:
-            self.files, self.corpus = count_latents(self.build), load_corpus(self.tokenizer, build=self.build)
+        name = self.plan.scenes
+        if self.step % LOOK_FOR_SHARDS == 0 and (files := count_latents(self.build, name)) > self.files:
+            self.files, self.corpus = files, load_corpus(self.tokenizer, name, self.build)
         return self.corpus
 
     def backward(self, progress: float) -> float:

@@ -14,9 +14,10 @@ from toybox.train.sizes import SIDE
 
 SHARD = 512
 CAPTIONS = 4
-FIRST_SEED = {"train": 0, "clip": 10_000_000, "unseen": 30_000_000}
-"""Sets of scenes; each has seeds of its own, and all but `train` come from the world's fresh split."""
-SPLIT = {"train": "train", "clip": "fresh", "unseen": "fresh"}
+FIRST_SEED = {"train": 0, "clip": 10_000_000, "calm": 20_000_000, "unseen": 30_000_000}
+"""Sets of scenes; each has seeds of its own. `calm` is what a denoiser learns from first: the world with less variety."""
+SPLIT = {"train": "train", "calm": "train", "clip": "fresh", "unseen": "fresh"}
+"""The world's split of each set; what trains the base holds no held-out combination."""
 
 
 @dataclass(frozen=True)
@@ -33,21 +34,28 @@ class Shard:
     """Per scene: captions, class, colour, place, second, member."""
 
 
-def framing(rng: np.random.Generator, side: int = SIDE) -> tuple[int, int, int, tuple[int, int]]:
+def framing(rng: np.random.Generator, side: int = SIDE, cropped: float = 0.28) -> tuple[int, int, int, tuple[int, int]]:
     """Chooses how a scene is scaled and cropped, with the numbers that a photo so treated would carry.
+
+    Args:
+        rng: source of chance.
+        side: side of the picture in pixels.
+        cropped: share of pictures that are cut out of larger ones.
 
     Returns:
         Pixels to render at, crop top, crop left, original (height, width). Half of the pictures are whole; originals
         are as large as photos are, because a user's own photos come down to this size from thousands of pixels.
     """
-    scaled = side if rng.random() < 0.72 else int(rng.integers(side + 8, int(side * 1.4)))
+    scaled = side if rng.random() >= cropped else int(rng.integers(side + 8, int(side * 1.4)))
     top, left = (int(rng.integers(0, scaled - side + 1)) for _ in range(2))
     grow = 1.0 if rng.random() < 0.6 else float(np.exp(rng.uniform(0.0, np.log(16.0))))
     original = round(scaled * grow)
     return scaled, top, left, (original, original)
 
 
-def shoot(scene: object, rng: np.random.Generator, side: int = SIDE) -> tuple[np.ndarray, np.ndarray, list[int]]:
+def shoot(
+    scene: object, rng: np.random.Generator, side: int = SIDE, *, cropped: float = 0.28
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Renders a scene once, cropped and scaled at random.
 
     Returns:
@@ -55,7 +63,7 @@ def shoot(scene: object, rng: np.random.Generator, side: int = SIDE) -> tuple[np
     """
     from toybox.world import render
 
-    scaled, top, left, original = framing(rng, side)
+    scaled, top, left, original = framing(rng, side, cropped)
     out = render(scene, size=scaled)
     window = (slice(top, top + side), slice(left, left + side))
     image, mask = np.asarray(out.image)[window], np.asarray(out.mask)[window] > 0
@@ -85,8 +93,9 @@ def facts_of(scene: object, rng: np.random.Generator, captions: int = CAPTIONS) 
 
 def render_shard(name: str, index: int, *, count: int = SHARD, build: Path = BUILD) -> Path:
     """Renders shard `index` of the set `name`, or leaves it alone where it already lies."""
-    from toybox.world import describe
+    from toybox.world import CALM, FULL, describe
 
+    variety = CALM if name == "calm" else FULL
     path = build / "shards" / name / f"{index:05d}.npz"
     if path.exists():
         return path
@@ -94,8 +103,8 @@ def render_shard(name: str, index: int, *, count: int = SHARD, build: Path = BUI
     rows, facts = [], []
     for seed in seeds:
         rng = np.random.default_rng(seed)
-        scene = describe(seed, split=SPLIT[name])
-        rows.append(shoot(scene, rng))
+        scene = describe(seed, split=SPLIT[name], variety=variety)
+        rows.append(shoot(scene, rng, cropped=variety.cropped))
         facts.append(facts_of(scene, rng))
     images, masks, numbers = (np.stack([np.asarray(row[i]) for row in rows]) for i in range(3))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,8 +20,10 @@ SHORT, SHORT_ROWS = 0.8, 32
 """Share of the schedule with short rows of tokens, and their length: few captions are longer, and text is cheaper by half."""
 THING = 2.0
 """Things count three times as much as places: they are a sixth of a picture and hold nearly all that is hard."""
-SCALES = ((1, 0.25), (2, 0.25), (4, 0.5))
-"""Sides of the cells that errors are pooled over, and what each scale counts."""
+SCALES, LATE_SCALES = ((1, 0.25), (2, 0.25), (4, 0.5)), ((1, 0.6), (2, 0.2), (4, 0.2))
+"""Sides of the cells that errors are pooled over, and what each scale counts: first what things are, late their details."""
+LATE = 0.75
+"""Share of the schedule after which details count more, and low noise is drawn more often."""
 DROPPED = 0.10
 """Share of captions dropped; half of them as zeros (what pipelines give for no negative prompt), half as ""."""
 
@@ -83,8 +85,8 @@ def noise_path() -> torch.Tensor:
     return shapes.build_scheduler().alphas_cumprod.float()
 
 
-def draw_times(rng: np.random.Generator, count: int) -> torch.Tensor:
-    """Draws noise levels: a third uniform, so that pure noise is learned, the rest bell-shaped, where shapes form.
+def draw_times(rng: np.random.Generator, count: int, *, flat_share: float = 1 / 3) -> torch.Tensor:
+    """Draws noise levels: a share uniform, so that all are learned, the rest bell-shaped, where shapes form.
 
     The bell's middle is near t = 700, a signal-to-noise ratio of 1/17: there blobs become things. At stride 4 a thing has four
     times the latents that it has at stride 8, and is seen through four times the noise (the shift of Esser et al. 2024,
@@ -92,7 +94,7 @@ def draw_times(rng: np.random.Generator, count: int) -> torch.Tensor:
     """
     flat = rng.random(count)
     bell = 1 / (1 + np.exp(-rng.normal(0.85, 0.9, count)))
-    mixed = np.where(rng.random(count) < 1 / 3, flat, bell)
+    mixed = np.where(rng.random(count) < flat_share, flat, bell)
     return torch.from_numpy(np.minimum((mixed * 1000).astype(np.int64), 999))
 
 
@@ -103,15 +105,17 @@ class Phase:
     Attributes:
         small: whether latents are pooled to half their side.
         tokens: length of the rows of tokens.
+        late: whether details count more than before.
     """
 
     small: bool = False
     tokens: int = POSITIONS
+    late: bool = False
 
 
 def phase_of(progress: float) -> Phase:
     """Returns the phase at a progress in [0, 1]."""
-    return Phase(progress < SMALL, SHORT_ROWS if progress < SHORT else POSITIONS)
+    return Phase(progress < SMALL, SHORT_ROWS if progress < SHORT else POSITIONS, progress >= LATE)
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,8 @@ class Batch:
     keep: torch.Tensor
     """(samples, 1): zero where the text is replaced by zeros."""
     size_ids: torch.Tensor
+    scales: tuple[tuple[int, float], ...] = ((1, 1.0),)
+    """Sides of the cells that errors are pooled over, and what each scale counts."""
 
 
 def draw_batch(
@@ -154,8 +160,9 @@ def draw_batch(
         clean, weight = F.avg_pool2d(clean, 2), F.avg_pool2d(weight, 2)
         size_ids = size_ids * torch.tensor([1, 1, 0.5, 0.5, 0.5, 0.5])
     noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
-    made = Batch(clean, noise, draw_times(rng, batch), ids, weight / weight.mean(), keep, size_ids)
-    return Batch(*(value.to(where) for value in vars(made).values()))
+    times = draw_times(rng, batch, flat_share=1 / 2 if phase.late else 1 / 3)
+    rows = (clean, noise, times, ids, weight / weight.mean(), keep, size_ids)
+    return Batch(*(row.to(where) for row in rows), scales=LATE_SCALES if phase.late else SCALES)
 
 
 def cut_rows(ids: torch.Tensor, tokens: int) -> torch.Tensor:
@@ -165,7 +172,7 @@ def cut_rows(ids: torch.Tensor, tokens: int) -> torch.Tensor:
     return rows
 
 
-def scaled_error(error: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def scaled_error(error: torch.Tensor, weight: torch.Tensor, scales: tuple[tuple[int, float], ...]) -> torch.Tensor:
     """Returns the weighted mean square (N,) of an error (N, C, h, w), at its own scale and pooled.
 
     What a thing is shows in a few coarse numbers among thousands of fine ones that nobody can predict; pooled errors give them
@@ -174,7 +181,7 @@ def scaled_error(error: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     Source: Hoogeboom et al. 2023, section 3.2 (multiscale loss).
     """
     total = torch.zeros(len(error), device=error.device)
-    for side, share in SCALES:
+    for side, share in scales:
         total = total + share * (F.avg_pool2d(error, side).pow(2) * F.avg_pool2d(weight, side)).mean((1, 2, 3))
     return total
 
@@ -191,4 +198,4 @@ def v_loss(painter: Painter, batch: Batch, alphas: torch.Tensor) -> torch.Tensor
     states, pooled = (states * batch.keep[..., None]), (pooled * batch.keep)
     order = torch.channels_last
     made = painter.predict(noisy.contiguous(memory_format=order), batch.t, (states, pooled, batch.size_ids))
-    return scaled_error(made.float() - wanted, batch.weight)
+    return scaled_error(made.float() - wanted, batch.weight, batch.scales)

@@ -10,12 +10,15 @@ from toybox.world.grammar import caption, wordlist
 from toybox.world.kinds import classes
 from toybox.world.painter import Rendered, render
 from toybox.world.places import places
-from toybox.world.scenes import describe, describe_member, is_heldout, scene_of
+from toybox.world.scenes import CALM, FULL, Variety, describe, describe_member, is_heldout, scene_of
 
 __all__ = [
+    "CALM",
+    "FULL",
     "Rendered",
     "Scene",
     "Thing",
+    "Variety",
     "caption",
     "classes",
     "colours",

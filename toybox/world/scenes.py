@@ -1,7 +1,7 @@
 """Draws descriptions from seeds: which thing, which place, from where, in what light."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,8 +17,38 @@ from toybox.world.styles import STYLES
 Split = Literal["train", "heldout", "fresh"]
 _SPLITS = {"train": 1, "heldout": 2, "fresh": 3}
 HELDOUT_PERCENT = 5
-_STYLED = 0.06
-_PAIRED = 0.16
+
+
+@dataclass(frozen=True)
+class Variety:
+    """How much scenes differ; whoever learns the world begins with less of it.
+
+    Attributes:
+        styled: Share of scenes in a style.
+        paired: Share of scenes with a second thing.
+        framed: Share of the others with a size word, a crop tag or a side.
+        scale: Range of a thing's longer side where nothing is said, as a share of the picture's height.
+        drift: How far a thing stands from the middle at most, as a share of the picture's width.
+        turn: Share of a maker's own reach that things are turned by.
+        roll: Usual tilt of cut-outs in degrees.
+        flipped: Share of cut-outs that are mirrored.
+        cropped: Share of pictures that are cut out of larger ones.
+    """
+
+    styled: float = 0.06
+    paired: float = 0.16
+    framed: float = 0.44
+    scale: tuple[float, float] = (0.54, 0.74)
+    drift: float = 0.09
+    turn: float = 1.0
+    roll: float = 3.5
+    flipped: float = 0.5
+    cropped: float = 0.28
+
+
+FULL = Variety()
+CALM = Variety(0.02, 0.06, 0.12, (0.62, 0.72), 0.03, 0.35, 1.5, 0.0, 0.08)
+"""Things as one would first draw them: in the middle, of one size, from one side."""
 
 
 def is_heldout(class_noun: str, colour: str | None, place: str) -> bool:
@@ -36,12 +66,13 @@ def is_heldout(class_noun: str, colour: str | None, place: str) -> bool:
     return int.from_bytes(digest[:4], "big") % 100 < HELDOUT_PERCENT
 
 
-def describe(seed: int, split: Split = "train") -> Scene:
+def describe(seed: int, split: Split = "train", variety: Variety = FULL) -> Scene:
     """Draws the description of a scene.
 
     Args:
         seed: Any whole number from 0 on; the same seed gives the same bytes.
         split: "train" never holds a held-out combination, "heldout" holds nothing else, "fresh" holds anything.
+        variety: How much scenes differ.
 
     Returns:
         The scene.
@@ -58,7 +89,7 @@ def describe(seed: int, split: Split = "train") -> Scene:
         thing = describe_member(noun, int(rng.integers(2**31)))
         place = places()[int(rng.integers(len(PLACES)))]
         if split == "fresh" or is_heldout(noun, thing.colour, place) == (split == "heldout"):
-            return _compose(rng, thing, place, seed=seed, split=split)
+            return _compose(rng, thing, place, seed=seed, split=split, variety=variety)
 
 
 def scene_of(thing: Thing, seed: int, split: Split = "train") -> Scene:
@@ -125,11 +156,14 @@ def _stable(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
-def _compose(rng: np.random.Generator, thing: Thing, place: str, *, seed: int, split: Split) -> Scene:
+def _compose(
+    rng: np.random.Generator, thing: Thing, place: str, *, seed: int, split: Split, variety: Variety = FULL
+) -> Scene:
     """Draws all but the thing and the place."""
-    paired = rng.random() < _PAIRED
-    size_word, crop, side = _framing(rng, paired)
-    pose = _pose(rng, thing, place, _scale(rng, size_word, crop) * KINDS[thing.class_noun].size ** 0.35)
+    paired = rng.random() < variety.paired
+    size_word, crop, side = _framing(rng, paired, variety.framed)
+    scale = _scale(rng, size_word, crop, usual=variety.scale) * KINDS[thing.class_noun].size ** 0.35
+    pose = _pose(rng, thing, place, scale, variety)
     if crop == "far away":
         pose = replace(pose, y=round(pose.y - 0.10, 4))
     if crop == "close-up":
@@ -141,8 +175,8 @@ def _compose(rng: np.random.Generator, thing: Thing, place: str, *, seed: int, s
         )
     second = None
     if paired:
-        pose, second = _pair(rng, thing, pose, place)
-    style = list(STYLES)[int(rng.integers(len(STYLES)))] if rng.random() < _STYLED else None
+        pose, second = _pair(rng, thing, pose, place, variety)
+    style = list(STYLES)[int(rng.integers(len(STYLES)))] if rng.random() < variety.styled else None
     light = Light(
         round(float(rng.uniform(-52, 52)), 1),
         round(float(rng.uniform(20, 52)), 1),
@@ -154,42 +188,43 @@ def _compose(rng: np.random.Generator, thing: Thing, place: str, *, seed: int, s
     )
 
 
-def _framing(rng: np.random.Generator, paired: bool) -> tuple[str | None, str | None, str | None]:
+def _framing(rng: np.random.Generator, paired: bool, share: float) -> tuple[str | None, str | None, str | None]:
     """Draws size word, crop tag and side; at most one of them, and none where two things stand together."""
     draw = rng.random()
-    if paired or draw < 0.56:
+    if paired or draw < 1 - share:
         return None, None, None
-    if draw < 0.74:
+    kind = (draw - (1 - share)) / share
+    if kind < 18 / 44:
         return str(rng.choice(["small", "large"])), None, None
-    if draw < 0.88:
+    if kind < 32 / 44:
         return None, str(rng.choice(["close-up", "far away"])), None
     return None, None, str(rng.choice(["left", "right"]))
 
 
-def _scale(rng: np.random.Generator, size_word: str | None, crop: str | None) -> float:
+def _scale(rng: np.random.Generator, size_word: str | None, crop: str | None, *, usual: tuple[float, float]) -> float:
     """Draws the true scale for a size word or crop tag."""
     ranges = {"small": (0.28, 0.36), "large": (0.80, 0.92), "close-up": (0.96, 1.10), "far away": (0.16, 0.22)}
-    return round(float(rng.uniform(*ranges.get(crop or size_word, (0.54, 0.74)))), 4)
+    return round(float(rng.uniform(*ranges.get(crop or size_word, usual))), 4)
 
 
-def _pose(rng: np.random.Generator, thing: Thing, place: str, scale: float) -> Pose:
+def _pose(rng: np.random.Generator, thing: Thing, place: str, scale: float, variety: Variety) -> Pose:
     """Draws where a thing stands and how it is turned."""
     low, high = PLACES[place].feet
     made = thing.drawing in MAKERS
-    reach = MAKERS[thing.drawing].turn if made else 0.0
+    reach = MAKERS[thing.drawing].turn * variety.turn if made else 0.0
     y = rng.uniform(low, high) + 0.10 * (scale - 0.5)
     return Pose(
-        x=round(float(0.5 + rng.uniform(-0.09, 0.09)), 4),
+        x=round(float(0.5 + rng.uniform(-variety.drift, variety.drift)), 4),
         y=round(float(min(y, 0.96)), 4),
         scale=round(scale, 4),
         azimuth=round(float(np.clip(rng.normal(0, reach / 2), -reach, reach)), 1),
         elevation=round(float(rng.uniform(8, 30)), 1),
-        roll=round(float(rng.normal(0, 2.0 if made else 3.5)), 1),
-        flip=bool(not made and rng.random() < 0.5),
+        roll=round(float(rng.normal(0, min(2.0, variety.roll) if made else variety.roll)), 1),
+        flip=bool(not made and rng.random() < variety.flipped),
     )
 
 
-def _pair(rng: np.random.Generator, thing: Thing, pose: Pose, place: str) -> tuple[Pose, Companion]:
+def _pair(rng: np.random.Generator, thing: Thing, pose: Pose, place: str, variety: Variety) -> tuple[Pose, Companion]:
     """Moves the main thing aside and puts another class next to it."""
     others = [noun for noun in classes() if noun != thing.class_noun]
     other = describe_member(others[int(rng.integers(len(others)))], int(rng.integers(2**31)))
@@ -198,7 +233,7 @@ def _pair(rng: np.random.Generator, thing: Thing, pose: Pose, place: str) -> tup
     middle = (sizes[0] * sizes[1]) ** 0.5
     main, rest = (0.47 * (size / middle) ** 0.5 for size in sizes)
     foot = float(np.clip(pose.y, 0, 0.9))
-    beside = _pose(rng, other, place, rest)
+    beside = _pose(rng, other, place, rest, variety)
     pose = replace(pose, x=round(0.5 - way * 0.235, 4), y=round(foot, 4), scale=round(main, 4))
     beside = replace(beside, x=round(0.5 + way * 0.235, 4), y=round(foot + float(rng.uniform(-0.02, 0.03)), 4))
     return pose, Companion(other, beside)
