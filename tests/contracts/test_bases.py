@@ -57,7 +57,8 @@ def test_says_what_it_is(base):
 
 
 def test_targets_name_modules_of_the_denoiser(base):
-    inside = [name for name, _ in base.parts()["unet"].named_modules()]
+    denoiser = next(base.parts()[name] for name in ("transformer", "unet") if name in base.parts())
+    inside = [name for name, _ in denoiser.named_modules()]
     assert base.targets and all(any(name.endswith(f".{target}") for name in inside) for target in base.targets)
 
 

@@ -71,11 +71,11 @@ class Base(Protocol):
         ...
 
     def parts(self) -> Mapping[str, nn.Module]:
-        """Give the modules by diffusers' names: `unet`, `vae`, `text_encoder`, `text_encoder_2`."""
+        """Give the modules by diffusers' names: `unet` or `transformer`, `vae`, `text_encoder`, `text_encoder_2`."""
         ...
 
     def tokenizers(self) -> Mapping[str, Any]:
-        """Give the tokenizer of each text encoder, under the text encoder's name."""
+        """Give the tokenizer of each text encoder that can learn words, under the text encoder's name."""
         ...
 
     def fingerprint(self) -> str:

@@ -147,14 +147,14 @@ def unreadable(where: object, error: Exception) -> WeightsError:
 
 
 def licence_of(folder: Path) -> str | None:
-    """Read the licence that a model card's head names, if there is a card."""
+    """Read the licence that a model card's head names, if there is a card; one of a publisher's own is called by its name."""
     card = folder / "README.md"
     if not card.is_file():
         return None
-    found = re.search(
-        r"^license(?:_name)?:\s*(\S.*)$", card.read_text(encoding="utf-8", errors="replace")[:4000], re.MULTILINE
-    )
-    return found.group(1).strip() if found else None
+    head = card.read_text(encoding="utf-8", errors="replace")[:4000]
+    named = dict(re.findall(r"^(license|license_name):\s*(\S.*?)\s*$", head, re.MULTILINE))
+    usual = named.get("license")
+    return named.get("license_name", usual) if usual in (None, "other") else usual
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def derive(wish: PersonalizeWish, settings: Iterable[str] = ()) -> tuple[Recipe,
     shelf = "data-centric" if wish.base == "toybox" else f"data-centric-{wish.base}"
     data: dict[str, Any] = (
         parse(read_text(Path(shelf)), shelf)
-        if wish.base in ("toybox", "sdxl", "sd15")
+        if wish.base in ("toybox", "sdxl", "sd15", "sd3")
         else {"base": {"use": wish.base}}
     )
     saves = max(1, steps // 5)

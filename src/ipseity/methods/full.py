@@ -21,7 +21,7 @@ from ipseity.core.types import Subject
 from ipseity.methods.parts.denoising import DenoisingOptions
 from ipseity.methods.parts.detaching import Place, places_of
 from ipseity.methods.parts.export import writing_folder
-from ipseity.methods.parts.learner import DenoisingLearner, freeze_unheard, text_encoders, training, unfit
+from ipseity.methods.parts.learner import DenoisingLearner, denoiser, freeze_unheard, text_encoders, training, unfit
 
 
 class FullOptions(DenoisingOptions):
@@ -81,7 +81,7 @@ class Full:
     """Adapts every weight: the most faithful and the largest identity, as big as the denoiser in fp32."""
 
     Options: ClassVar[type[AnyOptions]] = FullOptions
-    needs: ClassVar[frozenset[str]] = frozenset({"text", "cross_attention"})
+    needs: ClassVar[frozenset[str]] = frozenset({"text"})
     needs_encoders: ClassVar[frozenset[str]] = frozenset()
     exports: ClassVar[frozenset[str]] = frozenset({"diffusers"})
 
@@ -89,16 +89,17 @@ class Full:
     def begin(base: Any, subject: Subject, encoders: Mapping[str, Any], options: FullOptions) -> FullLearner:
         """Make a base's weights trainable; the originals are kept on the processor."""
         heard = text_encoders(base) if options.train_text_encoder else {}
-        parts = {"unet": base.parts()["unet"], **heard}
+        drawing = denoiser(base)
+        parts = {drawing: base.parts()[drawing], **heard}
         named = {f"{part}.{name}": value for part, module in parts.items() for name, value in module.named_parameters()}
         with ExitStack() as undo:
             undo.enter_context(training(list(parts.values())))
             kept = dict(zip(named.values(), undo.enter_context(_weights_kept(named.values(), aside=True)), strict=True))
-            undo.enter_context(_told_in_own_format(parts["unet"]))
+            undo.enter_context(_told_in_own_format(parts[drawing]))
             for parameter in named.values():
                 parameter.data = parameter.data.to(torch.float32, copy=True)
                 parameter.requires_grad_(True)
-            freeze_unheard(base, {name: value for name, value in named.items() if not name.startswith("unet.")})
+            freeze_unheard(base, {name: value for name, value in named.items() if name.startswith("text_encoder")})
             trained = {name: value for name, value in named.items() if value.requires_grad}
             return FullLearner(
                 base, subject, options=options, parameters=trained, undo=undo.pop_all(), trains_text=bool(heard),
@@ -169,8 +170,8 @@ def _weights_kept(parameters: Iterable[nn.Parameter], *, aside: bool = False) ->
 
 
 @contextmanager
-def _told_in_own_format(unet: nn.Module) -> Iterator[None]:
-    """Let a U-Net whose weights are fp32 take what a base of fewer bits tells it."""
+def _told_in_own_format(denoising: nn.Module) -> Iterator[None]:
+    """Let a denoiser whose weights are fp32 take what a base of fewer bits tells it."""
 
     def turn(value: Any, dtype: torch.dtype) -> Any:
         if isinstance(value, dict):
@@ -178,10 +179,10 @@ def _told_in_own_format(unet: nn.Module) -> Iterator[None]:
         return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
 
     def turn_all(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        dtype = next(unet.parameters()).dtype
+        dtype = next(denoising.parameters()).dtype
         return tuple(turn(value, dtype) for value in args), turn(kwargs, dtype)
 
-    handle = unet.register_forward_pre_hook(turn_all, with_kwargs=True)
+    handle = denoising.register_forward_pre_hook(turn_all, with_kwargs=True)
     try:
         yield
     finally:

@@ -21,6 +21,7 @@ from ipseity.methods.parts.denoising import DenoisingOptions
 from ipseity.methods.parts.detaching import Place
 from ipseity.methods.parts.learner import (
     DenoisingLearner,
+    denoiser,
     fill,
     freeze_unheard,
     mismatch,
@@ -96,7 +97,7 @@ class LoRA:
     """Adapts attention with few parameters; identities are small and compose."""
 
     Options: ClassVar[type[AnyOptions]] = LoRAOptions
-    needs: ClassVar[frozenset[str]] = frozenset({"text", "cross_attention"})
+    needs: ClassVar[frozenset[str]] = frozenset({"text"})
     needs_encoders: ClassVar[frozenset[str]] = frozenset()
     exports: ClassVar[frozenset[str]] = frozenset({"diffusers", "kohya"})
 
@@ -107,13 +108,13 @@ class LoRA:
         Raises:
             RecipeError: `targets` names no layer.
         """
-        told = options.resolved(base)
+        told, drawing = options.resolved(base), denoiser(base)
         heard = text_encoders(base) if told.train_text_encoder else {}
         with ExitStack() as undo:
-            undo.enter_context(training([base.parts()["unet"], *heard.values()]))
-            parameters = _insert(base, "default", told, ("unet", *heard), undo)
+            undo.enter_context(training([base.parts()[drawing], *heard.values()]))
+            parameters = _insert(base, "default", told, (drawing, *heard), undo)
             adapters.start(parameters, told.init, Rng(told.seed, ("lora",)))
-            freeze_unheard(base, {name: value for name, value in parameters.items() if not name.startswith("unet.")})
+            freeze_unheard(base, {name: value for name, value in parameters.items() if name.startswith("text_encoder")})
             if told.rank_schedule == "t-lora":
                 undo.enter_context(_scheduled(base, "default", told))
             return LoRALearner(
@@ -139,7 +140,8 @@ class LoRA:
         """Write `pytorch_lora_weights.safetensors` (diffusers) or `lora_kohya.safetensors` (kohya, ComfyUI, A1111).
 
         Raises:
-            CapabilityError: the rank follows the noise, which no other program does.
+            CapabilityError: the rank follows the noise, which no other program does; or the base is a transformer, whose
+                layers kohya's form fuses and no library writes.
         """
         told = LoRAOptions(**identity.options)
         if told.rank_schedule != "constant":
@@ -149,6 +151,12 @@ class LoRA:
                 "draw with `ipseity generate`, or train again with method.rank_schedule = 'constant'",
             )
         assert told.alpha is not None, "identities hold resolved options"
+        if form == "kohya" and denoiser(base) != "unet":
+            raise CapabilityError(
+                f"base '{base.name}' draws with a transformer",
+                "a U-Net: for transformers diffusers has no converter to kohya's form, which fuses q, k and v",
+                "choose --to diffusers, which diffusers itself and others read",
+            )
         if form == "kohya":
             return [export.write_kohya(identity.tensors, told.alpha, folder)]
         with ExitStack() as undo:
@@ -165,7 +173,7 @@ def _insert(
     for part in parts:
         if undo is not None:
             undo.enter_context(adapters.layers_put_back(base.parts()[part]))
-        targets = told.targets if part == "unet" else TEXT_TARGETS
+        targets = TEXT_TARGETS if part.startswith("text_encoder") else told.targets
         inside = adapters.insert(base.parts()[part], adapter, rank=told.rank, alpha=told.alpha, targets=targets)
         parameters |= {f"{part}.{name}": value for name, value in inside.items()}
     return parameters
@@ -196,8 +204,9 @@ def _parts_of(identity: Identity) -> list[str]:
 
 def _scheduled(base: Any, adapter: str, told: LoRAOptions) -> AbstractContextManager[None]:
     assert told.min_rank is not None, "options must be resolved"
-    unet, levels = base.parts()["unet"], base.path.num_levels
-    return ranks_following_noise(unet, adapters.downward(unet, adapter), num_levels=levels, min_rank=told.min_rank)
+    part = base.parts()[denoiser(base)]
+    downs = adapters.downward(part, adapter)
+    return ranks_following_noise(part, downs, levels=base.path.levels, min_rank=told.min_rank)
 
 
 PLUGIN: type[Method] = LoRA

@@ -19,7 +19,7 @@ from ipseity.core.types import Batch, Subject
 from ipseity.methods.parts import export
 from ipseity.methods.parts.denoising import DenoisingOptions
 from ipseity.methods.parts.detaching import Place, beneath
-from ipseity.methods.parts.learner import DenoisingLearner, mismatch, text_encoders, training, unfit
+from ipseity.methods.parts.learner import DenoisingLearner, denoiser, mismatch, text_encoders, training, unfit
 from ipseity.methods.parts.tokens import SLOTS, TokenTable, meaning, token_known
 
 SLACK = 1e-5
@@ -102,7 +102,7 @@ class TextualInversion:
         told = options.model_copy(update={"initializer": options.initializer or subject.class_noun})
         rows = {name: nn.Parameter(_first_rows(base, name, told)) for name in text_encoders(base)}
         with ExitStack() as undo:
-            undo.enter_context(training([base.parts()["unet"]]))
+            undo.enter_context(training([base.parts()[denoiser(base)]]))
             words = undo.enter_context(token_known(base, subject.token, rows))
             named = {SLOTS[name]: value for name, value in rows.items()}
             return TextualInversionLearner(

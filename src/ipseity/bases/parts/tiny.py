@@ -1,6 +1,5 @@
 """True architectures at toy widths with random weights, made in memory: what tests and dry runs use."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -105,14 +104,17 @@ def _tokenizer(vocab: dict[str, int], merges: list[tuple[str, str]], pad: str) -
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Make a vocabulary in CLIP's form: every byte, alone and ending a word, and the words of a few phrases."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from tokenizers import pre_tokenizers
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    learned = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    learned.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    trainer = trainers.BpeTrainer(vocab_size=2000, end_of_word_suffix="</w>", show_progress=False, min_frequency=1)
-    learned.train_from_iterator([_PHRASES], trainer)
-    merges = [tuple(pair) for pair in json.loads(learned.to_str())["model"]["merges"]]
+    merges: dict[tuple[str, str], None] = {}
+    for word in dict.fromkeys(
+        _PHRASES.split()
+    ):  # by hand: a trainer breaks ties by chance, and weights hang on the order
+        whole = word[0] if len(word) > 1 else f"{word}</w>"
+        for letter in [*word[1:-1], f"{word[-1]}</w>"] if len(word) > 1 else []:
+            merges[whole, letter] = None
+            whole += letter
     words = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(pair) for pair in merges)]
     words = [*dict.fromkeys(words), "<|startoftext|>", "<|endoftext|>"]
-    return {word: index for index, word in enumerate(words)}, merges
+    return {word: index for index, word in enumerate(words)}, list(merges)

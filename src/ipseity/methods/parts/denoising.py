@@ -14,6 +14,8 @@ from ipseity.core.options import Options
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch, Cond
 
+__all__ = ["DenoisingOptions", "condition", "denoising_loss", "draw_levels"]
+
 
 class DenoisingOptions(Options):
     """What the objective weighs."""
@@ -27,7 +29,8 @@ class DenoisingOptions(Options):
 def denoising_loss(base: Any, batch: Batch, rng: Rng, options: DenoisingOptions) -> dict[str, Float[Tensor, "b"]]:
     """Corrupt latents at chance levels and compare what the base predicts with what it should.
 
-    Levels are drawn evenly over those that the checkpoint was trained on. All sums are made in fp32; the base computes
+    Levels are drawn as the base's path draws them: evenly over those that a diffusion checkpoint was trained on, around
+    the middle of a flow. All sums are made in fp32; the base computes
     in its own format, or in the engine's.
 
     Args:
@@ -41,7 +44,7 @@ def denoising_loss(base: Any, batch: Batch, rng: Rng, options: DenoisingOptions)
     """
     latents = batch.latents.to(base.device).float()
     noise = rng.fork("noise").normal(latents.shape, like=latents)
-    t = draw_levels(base.path.num_levels, len(latents), rng.fork("t")).to(latents.device)
+    t = base.path.draw(len(latents), rng.fork("t")).to(latents.device)
     predicted = base.predict(base.path.corrupt(latents, noise, t), t, condition(base, batch))
     each = squared_error(predicted, base.path.target(latents, noise, t), _weights(batch, options, latents.device))
     if options.snr_gamma is not None:

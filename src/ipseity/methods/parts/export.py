@@ -79,6 +79,6 @@ def write_tokens(rows: Mapping[str, Tensor], token: str, folder: Path) -> Path:
 
 def _with_text_model(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     """Spell text encoders' layers with `text_model.`, which transformers dropped in 5.6 and other programs look for."""
-    if part == "unet":
+    if not part.startswith("text_encoder"):
         return dict(tensors)
     return {name if name.startswith("text_model.") else f"text_model.{name}": value for name, value in tensors.items()}

@@ -179,8 +179,13 @@ def training(modules: Sequence[nn.Module]) -> Iterator[None]:
             part.training = mode
 
 
+def denoiser(base: Any) -> str:
+    """Give the name of the part that denoises: `unet` or `transformer`, as diffusers calls it."""
+    return "transformer" if "transformer" in base.parts() else "unet"
+
+
 def text_encoders(base: Any) -> dict[str, nn.Module]:
-    """Give the base's text encoders, by diffusers' names."""
+    """Give the base's text encoders that have a table of tokens to learn in, by diffusers' names."""
     return {name: base.parts()[name] for name in base.tokenizers()}
 
 

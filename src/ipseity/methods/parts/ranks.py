@@ -1,6 +1,6 @@
 """A rank that falls as noise grows (arXiv:2507.05964): high noise decides the layout and need not know the photos."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,24 +31,24 @@ def rank_mask(t: Float[Tensor, "B"], *, rank: int, min_rank: int) -> Bool[Tensor
 
 @contextmanager
 def ranks_following_noise(
-    unet: nn.Module, downs: Mapping[str, nn.Module], *, num_levels: int, min_rank: int
+    denoiser: nn.Module, downs: Mapping[str, nn.Module], *, levels: Callable[[Tensor], Tensor], min_rank: int
 ) -> Iterator[None]:
     """Silence the higher ranks at high noise for the length of a block, in training and in stock pipelines alike.
 
-    The U-Net is told its timestep by whoever calls it, and that is where the noise level is read.
+    The denoiser is told its timestep by whoever calls it, and that is where the noise level is read.
 
     Args:
-        unet: the network that holds the low-rank layers.
+        denoiser: the network that holds the low-rank layers.
         downs: the layers that project down to the ranks.
-        num_levels: noise levels of the base's path; timestep k stands for t = (k + 1) / num_levels.
+        levels: turns the checkpoint's timesteps into noise levels, as the base's path does.
         min_rank: ranks left at the highest noise.
     """
     now: dict[str, Tensor] = {}
     masks: dict[tuple[int, torch.device], Tensor] = {}
 
     def listen(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        step = torch.as_tensor(args[1] if len(args) > 1 else kwargs["timestep"])
-        now["t"] = ((step.detach().reshape(-1).float() + 1) / num_levels).clamp(0, 1)
+        step = torch.as_tensor(kwargs["timestep"] if "timestep" in kwargs else args[1])
+        now["t"] = levels(step.detach().reshape(-1))
         masks.clear()
 
     def silence(_: nn.Module, __: tuple[Any, ...], projected: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def ranks_following_noise(
         shaped = mask.view(len(mask), rank, *inner) if is_picture else mask.view(len(mask), *inner, rank)
         return projected * shaped.to(projected.dtype)
 
-    handles = [unet.register_forward_pre_hook(listen, with_kwargs=True)]
+    handles = [denoiser.register_forward_pre_hook(listen, with_kwargs=True)]
     handles += [down.register_forward_hook(silence) for down in downs.values()]
     try:
         yield

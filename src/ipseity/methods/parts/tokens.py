@@ -1,5 +1,6 @@
 """Words of one's own: tokens that are new to a base's tokenizers, with vectors that are new to its text encoders."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -70,7 +71,8 @@ def token_known(base: Any, token: str, rows: Mapping[str, nn.Parameter]) -> Iter
 
     Args:
         base: the base.
-        token: its spelling in prompts; with several vectors the stock pipelines write it out by themselves.
+        token: its spelling in prompts; with several vectors the stock pipelines that can load tokens write it out by
+            themselves, and for the others (SD3's) the tokenizers do.
         rows: text encoder -> its vectors.
 
     Yields:
@@ -79,10 +81,11 @@ def token_known(base: Any, token: str, rows: Mapping[str, nn.Parameter]) -> Iter
     Raises:
         RecipeError: the token cannot be told from words that the base knows.
     """
+    written_out = hasattr(base.pipeline("text"), "maybe_convert_prompt")
     kept = {name: (base.tokenizers()[name]._tokenizer, base.parts()[name].get_input_embeddings()) for name in rows}
     try:
         for name, vectors in rows.items():
-            first = _add_words(base.tokenizers()[name], token, len(vectors))
+            first = _add_words(base.tokenizers()[name], token, len(vectors), write_out=not written_out)
             encoder = base.parts()[name]
             encoder.set_input_embeddings(TokenTable(encoder.get_input_embeddings(), vectors, first))
         yield [(base.tokenizers()[name], "_tokenizer", backend) for name, (backend, _) in kept.items()]
@@ -92,17 +95,19 @@ def token_known(base: Any, token: str, rows: Mapping[str, nn.Parameter]) -> Iter
             base.parts()[name].set_input_embeddings(table)
 
 
-def _add_words(tokenizer: Any, token: str, count: int) -> int:
+def _add_words(tokenizer: Any, token: str, count: int, *, write_out: bool) -> int:
     """Add words to a copy of the tokenizer's backend and give the first one's id.
 
-    Words are matched whole, so that the token "sks" does not cut "asks" in two.
+    Words are matched whole, so that the token "sks" does not cut "asks" in two. A token that the tokenizer itself writes
+    out as `<mug>_0 <mug>_1` is no word: it would be read, once more, where it is written out.
     """
     from tokenizers import Tokenizer
     from transformers import AddedToken
 
-    words = words_for(token, count)
+    numbered = write_out and count > 1
+    words = [f"{token}_{number}" for number in range(count)] if numbered else words_for(token, count)
     vocabulary = tokenizer.get_vocab()
-    if taken := [word for word in words if word in vocabulary]:
+    if taken := [word for word in (token, *words) if word in vocabulary]:
         raise _taken(taken[0])
     if token != token.lower() or len(token.split()) != 1:
         raise RecipeError(
@@ -111,10 +116,21 @@ def _add_words(tokenizer: Any, token: str, count: int) -> int:
             f"set subject.token = '{'-'.join(token.lower().split())}'",
         )
     tokenizer._tokenizer = Tokenizer.from_str(tokenizer._tokenizer.to_str())
+    if numbered:
+        _write_out(tokenizer._tokenizer, token, words)
     tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=True) for word in words])
     ids = tokenizer.convert_tokens_to_ids(words)
     assert ids == list(range(ids[0], ids[0] + count)), f"the tokenizer numbered {words} as {ids}"
     return ids[0]
+
+
+def _write_out(backend: Any, token: str, words: list[str]) -> None:
+    """Let a tokenizer's backend put words in a token's place before it reads."""
+    from tokenizers import Regex
+    from tokenizers.normalizers import Replace, Sequence
+
+    own = Replace(Regex(rf"(?<!\w){re.escape(token)}(?!\w)"), " ".join(words))
+    backend.normalizer = Sequence([*([backend.normalizer] if backend.normalizer else []), own])
 
 
 def _taken(word: str) -> RecipeError:
