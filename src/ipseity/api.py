@@ -3,7 +3,8 @@
 Each working verb gives a generator of events (`ipseity.core.events`); its return value is the result.
 """
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from ipseity.core.errors import Refusal as Refusal
 from ipseity.core.events import Event, Noticed, Wrote
 from ipseity.core.files import write_text
 from ipseity.data.inquiry import InquiryOptions
+from ipseity.evaluation.dreambench import SOURCE
+from ipseity.evaluation.toybench import toys_folder
 from ipseity.flows import inventory as shelves
 from ipseity.flows.bench import dreambench_flow
 from ipseity.flows.cases import BenchWish as BenchWish
@@ -32,6 +35,7 @@ from ipseity.flows.personalize import tour_recipe as tour_recipe
 from ipseity.flows.phrases import phrases_flow
 from ipseity.flows.setting import set_out, start_engine
 from ipseity.flows.synthesize import synthesize_flow
+from ipseity.flows.toybench import toybox_flow
 from ipseity.flows.train import forecast_flow, train_flow
 from ipseity.recipe import Recipe, change, check_options, read_text
 from ipseity.recipe import read_recipe as read_recipe
@@ -118,10 +122,47 @@ def train_recipe(
 
 
 def bench(what: str, wish: BenchWish) -> Told:
-    """Run a published benchmark, or go on where it was left; gives the folder of its tables."""
-    if what != "dreambench":
-        raise RecipeError(f"there is no benchmark '{what}'", "one of: dreambench", "write `ipseity bench dreambench`")
-    return (yield from dreambench_flow(wish))
+    """Run a benchmark, or go on where it was left; gives the folder of its tables.
+
+    Args:
+        what: a key of `BENCHMARKS`.
+        wish: what the user says; its data is what `bench_data` gives.
+    """
+    _known_benchmark(what)
+    if wish.split and what != "toybox":
+        raise RecipeError(f"--split {wish.split} with {what}", "the toybox, which has splits", "leave it out, or run `ipseity bench toybox`")  # fmt: skip
+    return (yield from BENCHMARKS[what](replace(wish, what=what)))
+
+
+def bench_data(what: str, data: Path | None) -> Path:
+    """Give the folder of a benchmark's subjects.
+
+    Raises:
+        RecipeError: there is no such benchmark, or `data` is named where it ships, or is missing where it does not.
+    """
+    _known_benchmark(what)
+    if what == "toybox":
+        if data is not None:
+            raise RecipeError(f"--data {data} with the toybox", "no data: its subjects are shipped", "leave it out")
+        return toys_folder()
+    if data is None:
+        raise RecipeError(
+            "the data set is not named",
+            f"a copy of DreamBench ({SOURCE})",
+            "name its folder with --data, or run `ipseity bench toybox`",
+        )
+    return data
+
+
+def _known_benchmark(what: str) -> None:
+    if what not in BENCHMARKS:
+        raise RecipeError(
+            f"there is no benchmark '{what}'", f"one of: {', '.join(BENCHMARKS)}", "write `ipseity bench toybox`"
+        )
+
+
+BENCHMARKS: Mapping[str, Callable[[BenchWish], Told]] = {"dreambench": dreambench_flow, "toybox": toybox_flow}
+"""Name -> flow."""
 
 
 def relaunch_for(recipe: Recipe, argv: Sequence[str]) -> int | None:
@@ -183,7 +224,7 @@ def _table(console: Console, title: str, rows: Sequence[dict[str, Any]]) -> None
 
 
 __all__ = [
-    "BenchWish", "Failure", "IpseityError", "PersonalizeWish", "Refusal", "bench", "derive", "doctor", "evaluate_run", "events", "export_run",
+    "BenchWish", "Failure", "IpseityError", "PersonalizeWish", "Refusal", "bench", "bench_data", "derive", "doctor", "evaluate_run", "events", "export_run",
     "generate_run", "inventory", "new_recipe", "Noticed", "personalize", "read_recipe", "relaunch_for", "show_requests",
     "synthesize_recipe", "tour", "tour_recipe", "train_recipe",
 ]  # fmt: skip

@@ -66,22 +66,22 @@ def dreambench_flow(wish: BenchWish) -> Generator[Event, None, Path]:
         WeightsError: weights that cannot be used.
     """
     protocol = check_protocol(wish.protocol)
-    _check_sources(wish)
+    check_sources(wish)
     listing = read_listing(wish.data)
     recipe = wished_recipe(wish)
     cases = read_cases(wish, listing, protocol)
     studio = Studio()
-    source = _elsewhere(wish, cases) if wish.images else _drawn(wish, cases, studio)
+    source = obtain(wish, cases, studio)
     evaluators = load_evaluators(
-        wish.evaluator, _named(wish), start_engine(recipe.engine, alone=True).device, download=wish.download
+        wish.evaluator, named_weights(wish), start_engine(recipe.engine, alone=True).device, download=wish.download
     )
     shootings, left_out = yield from source
-    scored = yield from _score(shootings, Scorer(evaluators, wish.out / "scores"))
+    scored = yield from score_all(shootings, Scorer(evaluators, wish.out / "scores"))
     lines = tabulate_subjects([entry for one in scored for entry in one.entries])
-    notes = (*_coverage(listing, wish, cases), *left_out, *evaluators.missing, *_pickers(shootings, evaluators))
+    notes = (*_coverage(listing, wish, cases), *left_out, *evaluators.missing, *pickers(shootings, evaluators))
     yield from (Noticed(note) for note in notes)
     result = Result(
-        wish, listing, protocol, evaluators, tuple(scored), tuple(lines), _sampler(shootings, studio), notes
+        wish, listing, protocol, evaluators, tuple(scored), tuple(lines), sampler_of(shootings, studio), notes
     )
     folder = write_result(result)
     yield Tabulated(_title(result), HEAD, tuple(line.cells() for line in lines))
@@ -103,14 +103,30 @@ def write_result(result: Result) -> Path:
     return folder
 
 
-def _check_sources(wish: BenchWish) -> None:
+def check_sources(wish: BenchWish) -> None:
+    """Refuse two ways of getting pictures at once.
+
+    Raises:
+        RecipeError: pictures made elsewhere are named beside what would draw them.
+    """
     if wish.images and (wish.run or wish.recipe or wish.set):
         other = "--run" if wish.run else "--recipe" if wish.recipe else "--set"
         raise RecipeError(f"--images and {other} together", "one way of getting pictures", "leave one of them out")
 
 
-def _named(wish: BenchWish) -> dict[str, str]:
+def named_weights(wish: BenchWish) -> dict[str, str]:
+    """Give the published evaluators that the user names, with where they lie."""
     return {name: where for name, where in (("dino", wish.dino), ("clip", wish.clip)) if where}
+
+
+def obtain(wish: BenchWish, cases: Sequence[Case], studio: Studio) -> Work:
+    """Find the pictures that were made elsewhere, or train and draw what is missing.
+
+    Raises:
+        RunError: nothing to draw or score, or a run that does not fit.
+        RecipeError: a recipe that does not fit the protocol.
+    """
+    return _elsewhere(wish, cases) if wish.images else _drawn(wish, cases, studio)
 
 
 def _elsewhere(wish: BenchWish, cases: Sequence[Case]) -> Work:
@@ -172,7 +188,8 @@ def _remarks(case: Case, contestant: Contestant, base: Any) -> list[str]:
     return remarks
 
 
-def _score(shootings: Sequence[Shooting], scorer: Scorer) -> Generator[Event, None, list[Scored]]:
+def score_all(shootings: Sequence[Shooting], scorer: Scorer) -> Generator[Event, None, list[Scored]]:
+    """Score all subjects, telling how far it is."""
     scored, done, total = [], 0, sum(scorer.rounds(shooting) for shooting in shootings)
     for shooting in shootings:
         scored.append((yield from scorer.score(shooting, done=done, total=total)))
@@ -187,7 +204,8 @@ def _coverage(listing: Listing, wish: BenchWish, cases: Sequence[Case]) -> list[
     return [f"Of the {len(listing.classes)} listed subjects, {len(gone)} have no folder here: {', '.join(gone)}."]
 
 
-def _pickers(shootings: Sequence[Shooting], evaluators: Evaluators) -> list[str]:
+def pickers(shootings: Sequence[Shooting], evaluators: Evaluators) -> list[str]:
+    """Say which evaluators had picked the checkpoints."""
     picked = {one.contestant.recipe.evaluate.pick for one in shootings if one.contestant}
     both = sorted(picked & evaluators.loaded.keys())
     return [f"Evaluator {name} also picked the checkpoints, so its scores flatter them." for name in both]
@@ -201,7 +219,7 @@ def _draw_options(shootings: Sequence[Shooting]) -> list[DrawOptions]:
     return found
 
 
-def _sampler(shootings: Sequence[Shooting], studio: Studio) -> dict[str, Any]:
+def sampler_of(shootings: Sequence[Shooting], studio: Studio) -> dict[str, Any]:
     """Describe the base and the sampler that drew the last subject; runs of one benchmark share them."""
     last = next((one.contestant.recipe for one in reversed(shootings) if one.contestant), None)
     return {} if last is None else _base_facts(last, studio.base(last))
@@ -238,15 +256,6 @@ _AVERAGED = (
 
 
 def _manifest(result: Result) -> dict[str, Any]:
-    def shown(one: Scored) -> dict[str, Any]:
-        contestant = one.shooting.contestant
-        by = (
-            None
-            if contestant is None
-            else {**contestant.facts(), "draw": contestant.recipe.draw.model_dump(mode="json")}
-        )
-        return {**one.shooting.case.facts(), "identity": by}
-
     cases = [one.shooting.case for one in result.scored]
     prompts = {case.subject.living: [prompt.template for prompt in case.prompts] for case in cases}
     return {
@@ -254,19 +263,33 @@ def _manifest(result: Result) -> dict[str, Any]:
         "benchmark": "dreambench",
         "protocol": result.protocol,
         "protocol_says": PROTOCOLS[result.protocol],
-        "command": result.wish.command(),
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "code_version": code_version(),
-        "machine": machine_facts(),
+        **circumstances(result.wish),
         "list": {"file": LIST, "sha256": result.listing.sha256, "subjects": len(result.listing.classes)},
         "prompts": {"live" if living else "objects": templates for living, templates in prompts.items()},
-        "images_per_prompt": result.wish.images_per_prompt,
-        "seed": result.wish.seed or 0,
         "drawn_by": result.sampler,
         "evaluators": result.evaluators.facts(),
-        "subjects": [shown(one) for one in result.scored],
+        "subjects": [shown(one.shooting) for one in result.scored],
         "table": plain_lines(result.lines),
         "rows": [vars(entry) for one in result.scored for entry in one.entries],
         "notes": list(result.notes),
         "pictures": [row for one in result.scored for row in one.pictures],
     }
+
+
+def circumstances(wish: BenchWish) -> dict[str, Any]:
+    """Say what was asked for, when, and by which code on which machine, for a manifest."""
+    return {
+        "command": wish.command(),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code_version": code_version(),
+        "machine": machine_facts(),
+        "images_per_prompt": wish.images_per_prompt,
+        "seed": wish.seed or 0,
+    }
+
+
+def shown(shooting: Shooting) -> dict[str, Any]:
+    """Describe a subject and who drew it, for a manifest."""
+    contestant = shooting.contestant
+    by = None if contestant is None else {**contestant.facts(), "draw": contestant.recipe.draw.model_dump(mode="json")}
+    return {**shooting.case.facts(), "identity": by}

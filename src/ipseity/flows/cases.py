@@ -48,11 +48,17 @@ class BenchWish:
     clip: str | None = None
     download: bool = False
     set: tuple[str, ...] = ()
+    split: str | None = None
+    """Of the shipped subjects, which kind; None means all."""
+    what: str = "dreambench"
+    """Which benchmark."""
 
     def command(self) -> str:
         """Write the command that asks for this."""
-        words = ["ipseity", "bench", "dreambench"]
+        words = ["ipseity", "bench", self.what]
         for field in fields(self):
+            if field.name == "what" or (field.name == "data" and self.what == "toybox"):
+                continue  # the toybox's data is its own
             value: Any = getattr(self, field.name)
             flag = f"--{field.name.replace('_', '-')}"
             if value is True:

@@ -53,7 +53,7 @@ def personalize(
     photos: Annotated[Path, typer.Argument(help="A folder with 1-6 (or more) photos of the subject.")],
     class_noun: Annotated[str, typer.Option("--class", help="What it is, as one would say it: backpack, dog, mug.")],
     token: Annotated[str | None, typer.Option(help="The rare word that will stand for it in prompts.")] = None,
-    base: Annotated[str, typer.Option(help="toybox, sdxl or sd15.")] = "toybox",
+    base: Annotated[str, typer.Option(help="toybox, sdxl, sd15 or sd3.")] = "toybox",
     weights: Annotated[
         str | None, typer.Option(help="Hub id, diffusers folder or .safetensors file of the base.")
     ] = None,
@@ -114,8 +114,10 @@ def list_(
 
 @app.command(rich_help_panel=FIRST)
 def bench(
-    what: Annotated[str, typer.Argument(help="Which benchmark: dreambench.")],
-    data: Annotated[Path, typer.Option(help="A copy of the data set, with its prompts_and_classes.txt.")],
+    what: Annotated[str, typer.Argument(help="Which benchmark: toybox (the shipped subjects) or dreambench.")],
+    data: Annotated[
+        Path | None, typer.Option(help="dreambench: a copy of the data set, with its prompts_and_classes.txt.")
+    ] = None,
     protocol: Annotated[
         str,
         typer.Option(
@@ -149,19 +151,26 @@ def bench(
         str | None, typer.Option(help="Score with CLIP too: folder or Hub id (openai/clip-vit-base-patch32).")
     ] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch a Hub id, accepting its licence.")] = False,
+    split: Annotated[
+        str | None, typer.Option(help="toybox: development (to choose recipes by), reporting, or all (as without it).")
+    ] = None,
     settings: Settings = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Score a published benchmark: subjects x prompts x pictures, one table. The same command goes on."""
+    """Score a benchmark: subjects x prompts x pictures, one table. The same command goes on."""
     from ipseity import api
 
     names = tuple(name.strip() for part in subjects or () for name in part.split(",") if name.strip())
-    wish = api.BenchWish(
-        data, protocol, tuple(run or ()), recipe, images, names, prompts, images_per_prompt, seed, out,
-        tuple(evaluator or ()), dino, clip, download, tuple(settings or ()),
+    said = (
+        protocol, tuple(run or ()), recipe, images, names, prompts, images_per_prompt, seed, out,
+        tuple(evaluator or ()), dino, clip, download, tuple(settings or ()), split,
     )  # fmt: skip
-    _run(lambda: api.bench(what, wish), as_json=as_json, debug=debug)
+    _run(
+        lambda: api.bench(what, api.BenchWish(api.bench_data(what, data), *said)),
+        as_json=as_json,
+        debug=debug,
+    )
 
 
 @app.command(rich_help_panel=RECIPES)
