@@ -101,7 +101,9 @@ def synthesize(base: Any, requests: Sequence[Request], folder: Path, options: Dr
             "load it in fp32 or bf16, and check its weights."
         )
     if flat:
-        yield Noticed(f"{len(flat)} of {len(places)} regularization pictures are one flat color and are left out of the set.")
+        yield Noticed(
+            f"{len(flat)} of {len(places)} regularization pictures are one flat color and are left out of the set."
+        )
     _write_manifest(
         folder,
         requests,

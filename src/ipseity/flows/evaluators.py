@@ -86,6 +86,8 @@ def mark(encoder: Any) -> str:
             digest.update(_bytes(value))
         elif name == "_prepare":
             digest.update(repr(value).encode())
+        elif name == "space":
+            digest.update(str(value).encode())
         elif hasattr(value, "embed"):
             digest.update(mark(value).encode())
     return digest.hexdigest()

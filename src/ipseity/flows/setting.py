@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ipseity.core.errors import MissingPackage
 from ipseity.core.penalty import Penalty
 from ipseity.core.registry import find
 from ipseity.core.rng import Rng
@@ -91,6 +92,21 @@ def load_encoders(wanted: Sequence[str], device: Any) -> tuple[dict[str, Any], t
     missing = {name: kind.missing() for name, kind in kinds.items()}
     loaded = {name: kind.load(kind.Options(), device) for name, kind in kinds.items() if missing[name] is None}
     return loaded, tuple(f"Evaluator {name} is left out: {reason}" for name, reason in missing.items() if reason)
+
+
+def method_encoders(recipe: Recipe, device: Any) -> dict[str, Any]:
+    """Load the encoders that a recipe's method looks through; its option `<ability>_encoder` names each.
+
+    Raises:
+        MissingPackage: one is not installed, or its weights are not here.
+    """
+    method = recipe.method
+    wanted = [getattr(method.options, f"{ability}_encoder") for ability in sorted(method.plugin.needs_encoders)]
+    loaded, missing = load_encoders(wanted, device)
+    if missing:
+        reason = find("encoders", wanted[0]).missing() or "install it"
+        raise MissingPackage(f"method '{method.name}' looks through encoder '{wanted[0]}'", "that encoder", reason)
+    return loaded
 
 
 def fact_sheet(setting: Setting) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from ipseity.data.tokenless import add_tokenless
 from ipseity.evaluation.metrics.parts.looking import BATCH, LARGEST_SIDE_PX
 from ipseity.evaluation.pick import Choice
 from ipseity.flows.judge import Judge, judge_plan, need_picker, take_before
-from ipseity.flows.setting import Setting, fact_sheet, load_encoders
+from ipseity.flows.setting import Setting, fact_sheet, load_encoders, method_encoders
 from ipseity.training.forecast import forecast, looking_bytes, peak_gib
 from ipseity.training.loop import PreviewPlan, fit
 from ipseity.training.penalized import penalized
@@ -29,15 +29,16 @@ def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice | No
         RunError: the set is not complete (the message has the command), or the folder belongs to another recipe.
         Diverged: the loss is no longer finite.
     """
-    recipe, base, engine = setting.recipe, setting.base, setting.engine
+    recipe, engine = setting.recipe, setting.engine
     need_picker(recipe)
     pairs = read_set(setting.set_folder) if setting.requests else []
     shown = recipe.regularization.plugin.gather(pairs, recipe.regularization.options)
     bench = judge_plan(setting)
     with run.open(recipe.to_toml(), dict(fact_sheet(setting)), is_main=engine.is_main):
         before = yield from take_before(setting, bench)
-        learner = recipe.method.plugin.begin(base, setting.split.train, {}, recipe.method.options)
+        learner = _begun(setting)
         try:
+            yield from run.record(iter([Noticed(note) for note in getattr(learner, "notes", ())]))
             taught = penalized(learner, recipe.regularization.plugin, recipe.regularization.options)
             batches = yield from _prepared(setting, learner, shown)
             judge = Judge(setting, learner, run, bench=bench, before=before)
@@ -63,6 +64,12 @@ def train_flow(setting: Setting, run: Run) -> Generator[Event, None, Choice | No
         finally:
             learner.close()
     return choice
+
+
+def _begun(setting: Setting) -> Any:
+    recipe = setting.recipe
+    encoders = method_encoders(recipe, setting.engine.device)
+    return recipe.method.plugin.begin(setting.base, setting.split.train, encoders, recipe.method.options)
 
 
 def _prepared(setting: Setting, learner: Any, shown: Sequence[Example]) -> Generator[Event, None, Any]:
@@ -104,9 +111,9 @@ def _expected(setting: Setting, learner: Any, batches: Any, encoders: Mapping[st
 
 def forecast_flow(setting: Setting) -> Generator[Event, None, None]:
     """Tell what a run would do and need, scoring and report with it, and make nothing but the caches in memory."""
-    recipe, base = setting.recipe, setting.base
+    recipe = setting.recipe
     need_picker(recipe)
-    learner = recipe.method.plugin.begin(base, setting.split.train, {}, recipe.method.options)
+    learner = _begun(setting)
     try:
         taught = penalized(learner, recipe.regularization.plugin, recipe.regularization.options)
         stand_in = tuple(replace(example, is_subject=False) for example in setting.examples if setting.requests)

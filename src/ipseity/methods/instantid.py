@@ -1,0 +1,345 @@
+"""Identity from faces, with nothing to learn: an embedding as image tokens, five points as a picture (arXiv:2401.07519)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from PIL.Image import Image
+from pydantic import Field
+from torch import Tensor, nn
+
+from ipseity.core.drawing import DrawOptions, draw_all
+from ipseity.core.errors import CapabilityError, SubjectError, WeightsError
+from ipseity.core.faces import Face, choose_face, find_face_encoder, mean_embedding
+from ipseity.core.files import read_json
+from ipseity.core.identity import Attachment, Identity
+from ipseity.core.options import Options
+from ipseity.core.options import Options as AnyOptions
+from ipseity.core.protocols import ExportForm, Method
+from ipseity.core.rng import Rng
+from ipseity.core.types import Batch, Subject
+from ipseity.core.weights import check_loaded, locate, quiet, unreadable, weight_files
+from ipseity.methods.parts.adapter_file import check_encoder, find_adapter
+from ipseity.methods.parts.portrait import STOCK, Portrait, Sitter, drawn_by, prediction_told
+
+LICENCE = "the published InstantID weights and the face model that they need are for non-commercial research only"
+PATTERNS = ("*.bin", "*.safetensors", "*.json", "*/*.safetensors", "*/*.json")
+PUBLISHED = "InstantX/InstantID"
+PUBLISHED_SPACE = "insightface:4ab1d6435d63"
+"""Recognizer of the pack antelopev2 (glintr100.onnx): the published adapter was trained with its embeddings."""
+
+
+class InstantIDOptions(Options):
+    """Which adapter and IdentityNet, and how strongly they act."""
+
+    use: Literal["instantid"] = "instantid"
+    """One embedding of a face, and its five points; nothing is trained."""
+    weights: str = PUBLISHED
+    """Folder or Hub id with an image adapter (.safetensors or .bin) and an IdentityNet in the diffusers layout; both are found by what they hold."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub id."""
+    download: bool = False
+    """Whether a Hub id may be fetched from the network; to say yes is to accept the licence of the weights."""
+    face_encoder: str = "face_insightface"
+    """Name of the encoder that looks at the photos."""
+    face_space: str | None = None
+    """Space of the face embeddings that the adapter was trained on; unset means what its file records, or the published one's."""
+    mean: Literal["raw", "unit"] = "raw"
+    """How several photos become one embedding: the mean of raw vectors, as in the paper, or of unit vectors."""
+    adapter_scale: float = Field(0.8, ge=0, le=5)
+    """Strength of the image adapter."""
+    control_scale: float = Field(0.8, ge=0, le=5)
+    """Strength of the IdentityNet."""
+    control_start: float = Field(0.0, ge=0, le=1)
+    """Share of the steps after which the IdentityNet begins."""
+    control_end: float = Field(1.0, ge=0, le=1)
+    """Share of the steps after which it ends."""
+    face_only: bool = False
+    """Whether both act inside the face's box only, so that the rest of the picture follows the prompt."""
+
+
+@dataclass(frozen=True)
+class Sitting(Attachment):
+    """An identity with the place that it has in the picture; without one it stands where it stood in the photo."""
+
+    points: Any = None
+    """Five rows (x, y) in pixels of a picture of `size`: where the face shall be."""
+    size: tuple[int, int] | None = None
+    """(height, width) of the picture that `points` belong to; it is fitted into what is drawn."""
+    region: Image | None = None
+    """L, white where this identity may act; two identities need one each."""
+
+
+class InstantIDLearner(nn.Module):
+    """Knows the identity from the start."""
+
+    trains_text = False
+
+    def __init__(
+        self,
+        base: Any,
+        subject: Subject,
+        *,
+        options: InstantIDOptions,
+        tensors: Mapping[str, Tensor],
+        notes: Sequence[str],
+    ) -> None:
+        super().__init__()
+        self.base, self.subject, self.options = base, subject, options
+        self.tensors, self.notes = dict(tensors), tuple(notes)
+
+    def trainable(self) -> Mapping[str, nn.Parameter]:
+        """Give nothing."""
+        return {}
+
+    def forward(self, batch: Batch, rng: Rng) -> dict[str, Float[Tensor, "b"]]:
+        """Give the loss."""
+        return self.loss(batch, rng)
+
+    def loss(self, batch: Batch, rng: Rng) -> dict[str, Float[Tensor, "b"]]:
+        """Give zeros: there is nothing to learn."""
+        errors = torch.zeros(len(batch.captions), device=batch.latents.device)
+        inside = batch.is_subject.to(errors.device)
+        return {"subject": errors[inside], "regularization": errors[~inside]}
+
+    def preview(self, prompts: Sequence[str], seeds: Sequence[int], options: DrawOptions) -> list[Image]:
+        """Draw as the identity will be drawn."""
+        with InstantID.attach(self.base, [Attachment(self.identity())]), torch.no_grad():
+            return draw_all(self.base.pipeline("text"), prompts, seeds, options)
+
+    def identity(self) -> Identity:
+        """Give a copy of the embedding and of where the face was."""
+        return Identity(
+            {name: value.clone() for name, value in self.tensors.items()},
+            base=self.base.name,
+            base_fingerprint=self.base.fingerprint(),
+            method="instantid",
+            token=self.subject.token,
+            class_noun=self.subject.class_noun,
+            options=self.options.model_dump(mode="json"),
+            facts={"notes": list(self.notes)},
+        )
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the state of a checkpoint.
+
+        Raises:
+            WeightsError: names or shapes are not those of this learner.
+        """
+        shapes = {name: tuple(value.shape) for name, value in self.tensors.items()}
+        found = {name: tuple(value.shape) for name, value in tensors.items()}
+        if shapes != found:
+            needed = "the face encoder that it was made with"
+            raise WeightsError(f"the checkpoint holds {found}, not {shapes}", needed, "name the run that it belongs to")
+        self.tensors = {name: value.detach().clone() for name, value in tensors.items()}
+
+    def close(self) -> None:
+        """Do nothing: the base was never changed."""
+
+
+class InstantID:
+    """One photo is enough and no step is trained; pose and framing follow the photo unless points are given."""
+
+    Options: ClassVar[type[AnyOptions]] = InstantIDOptions
+    needs: ClassVar[frozenset[str]] = frozenset({"text", "pooled_text", "cross_attention"})
+    needs_encoders: ClassVar[frozenset[str]] = frozenset({"face"})
+    exports: ClassVar[frozenset[str]] = frozenset()
+
+    @staticmethod
+    def begin(base: Any, subject: Subject, encoders: Mapping[str, Any], options: InstantIDOptions) -> InstantIDLearner:
+        """Look at the photos: one embedding of them all, and the points of the face that is largest in its photo.
+
+        Raises:
+            CapabilityError: no encoder looks at faces.
+            SubjectError: there is no photo, or one shows no face that can be used.
+            WeightsError: the adapter was trained with another face encoder, or is not here.
+        """
+        encoder = find_face_encoder(encoders)
+        adapter = find_adapter(_folder(options))
+        check_encoder(adapter, encoder.space, width=encoder.width, told=_told(options))
+        seen = [choose_face(encoder, photo.image, photo.path.name) for photo in subject.photos]
+        if not seen:
+            raise SubjectError("the subject has no photo", "one photo of a face", "add one to subject.photos")
+        faces = [face for face, _ in seen]
+        sizes = [(photo.image.height, photo.image.width) for photo in subject.photos]
+        shown = max(range(len(faces)), key=lambda index: _prominence(faces[index], sizes[index]))
+        tensors = {
+            "embedding": mean_embedding(faces, unit=options.mean == "unit"),
+            "points": faces[shown].points.float(),
+            "box": torch.tensor(faces[shown].box, dtype=torch.float32),
+            "size": torch.tensor(sizes[shown], dtype=torch.float32),
+        }
+        told = options.model_copy(update={"face_encoder": encoder.name, "face_space": encoder.space})
+        notes = [note for _, notes in seen for note in notes]
+        return InstantIDLearner(base, subject, options=told, tensors=tensors, notes=notes)
+
+    @staticmethod
+    @contextmanager
+    def attach(base: Any, attachments: Sequence[Attachment]) -> Iterator[Any]:
+        """Put identities into a base for the length of a block: its pipelines for text, image and inpaint draw them.
+
+        A scale multiplies both strengths; at 0 the base stays bare. Identities of one adapter file share its weights.
+
+        Raises:
+            CapabilityError: several identities, and one has no region.
+            WeightsError: an adapter or an IdentityNet does not fit the base or the embedding.
+        """
+        strong = [one for one in attachments if one.scale != 0]
+        with ExitStack() as undo:
+            if strong:
+                _check_regions(strong)
+                _attach(base, strong, undo)
+            yield base
+
+    @staticmethod
+    def export(identity: Identity, base: Any, form: ExportForm, folder: Path) -> list[Path]:
+        """Refuse: what would be written is the embedding, which no other program's format holds.
+
+        Raises:
+            CapabilityError: always.
+        """
+        raise CapabilityError(
+            "an identity of method 'instantid' is one embedding",
+            "a method that trains weights",
+            "draw with `ipseity generate`",
+        )
+
+
+def _attach(base: Any, strong: Sequence[Attachment], undo: ExitStack) -> None:
+    from ipseity.methods.parts.image_adapter import adapters_inside
+
+    told = [InstantIDOptions(**one.identity.options) for one in strong]
+    folders = [_folder(options) for options in told]
+    slots = list(dict.fromkeys(folders))
+    files = [find_adapter(folder) for folder in slots]
+    for one, options, folder in zip(strong, told, folders, strict=True):
+        width, space = len(one.identity.tensors["embedding"]), options.face_space or "unknown"
+        check_encoder(files[slots.index(folder)], space, width=width, told=options.face_space)
+    nets = [load_net(folder, base) for folder in slots]
+    stock, loader = {kind: base.pipeline(kind) for kind in STOCK}, _loader(base)
+    projections = undo.enter_context(adapters_inside(loader, files, base=base.name))
+    where = [slots.index(folder) for folder in folders]
+    sitters = [
+        _sitter(one, options, slot=slot, net=nets[slot], projection=projections[slot])
+        for one, options, slot in zip(strong, told, where, strict=True)
+    ]
+    loader.set_ip_adapter_scale([_scales(sitters, slot) for slot in range(len(slots))])
+    undo.enter_context(prediction_told(base.parts()["unet"], sitters, stride=base.latent_stride))
+    portraits = {kind: Portrait(stock[kind], kind, sitters, resolution=base.resolution) for kind in STOCK}
+    undo.enter_context(drawn_by(base, portraits))
+
+
+def _loader(base: Any) -> Any:
+    """Make a pipeline that nobody else holds: loading an adapter registers parts on it."""
+    stock = base.pipeline("text")
+    return type(stock)(**stock.components, add_watermarker=False)
+
+
+def _sitter(one: Attachment, told: InstantIDOptions, *, slot: int, net: Any, projection: Any) -> Sitter:
+    from ipseity.methods.parts.image_adapter import tokens_of
+
+    tensors, given = one.identity.tensors, one if isinstance(one, Sitting) else Sitting(one.identity, one.scale)
+    own = (int(tensors["size"][0]), int(tensors["size"][1]))
+    points = tensors["points"] if given.points is None else torch.as_tensor(given.points, dtype=torch.float32)
+    id_tokens, no_id_tokens = tokens_of(projection, tensors["embedding"])
+    return Sitter(
+        tensors["embedding"],
+        points,
+        size=own if given.points is None or given.size is None else given.size,
+        net=net,
+        slot=slot,
+        id_tokens=id_tokens,
+        no_id_tokens=no_id_tokens,
+        adapter_scale=told.adapter_scale * one.scale,
+        control_scale=told.control_scale * one.scale,
+        region=given.region,
+        box=_moved(tensors["box"], tensors["points"], points) if told.face_only else None,
+        start=told.control_start,
+        end=told.control_end,
+    )
+
+
+def _moved(box: Tensor, points: Tensor, target: Tensor) -> tuple[float, float, float, float]:
+    """Move a face's box along with its points."""
+    (low, high), (new_low, new_high) = ((some.amin(0), some.amax(0)) for some in (points, target))
+    corners = (box.view(2, 2) - low) / (high - low).clamp(min=1e-6) * (new_high - new_low) + new_low
+    left, top, right, bottom = corners.flatten().tolist()
+    return left, top, right, bottom
+
+
+def _scales(sitters: Sequence[Sitter], slot: int) -> Any:
+    scales = [one.adapter_scale for one in sitters if one.slot == slot]
+    return scales[0] if len(scales) == 1 else scales
+
+
+def _check_regions(attachments: Sequence[Attachment]) -> None:
+    bare = [one for one in attachments if not (isinstance(one, Sitting) and one.region is not None)]
+    if len(attachments) > 1 and bare:
+        raise CapabilityError(
+            f"{len(attachments)} identities are attached, and '{bare[0].identity.token}' has no region",
+            "a region for each, or every face becomes a mixture",
+            "attach each as a Sitting with `region` and `points`",
+        )
+
+
+def _folder(options: InstantIDOptions) -> Path:
+    return locate(
+        options.weights, allow=PATTERNS, revision=options.revision, download=options.download, licence=LICENCE
+    )
+
+
+def _told(options: InstantIDOptions) -> str | None:
+    """Give the face encoder of an adapter that records none: what the user says, or what the published one needs."""
+    return options.face_space or (PUBLISHED_SPACE if options.weights == PUBLISHED else None)
+
+
+def _prominence(face: Face, size: tuple[int, int]) -> float:
+    """Give how much of its photo a face fills; one seen from the side counts half."""
+    return face.area_px / (size[0] * size[1]) * (0.5 if face.turned else 1.0)
+
+
+def load_net(folder: Path, base: Any) -> Any:
+    """Find the ControlNet in a folder and those below it, and put it beside a base.
+
+    Raises:
+        WeightsError: there is none, there are several, or it does not fit the base's denoiser.
+    """
+    from diffusers.models.controlnets.controlnet import ControlNetModel
+
+    kinds = {path.parent: read_json(path).get("_class_name") for path in sorted(folder.rglob("config.json"))}
+    found = [place for place, kind in kinds.items() if kind in ("ControlNetModel", "IdentityNet")]
+    if len(found) != 1:
+        raise WeightsError(
+            f"{folder} holds {len(found)} ControlNets in the diffusers layout",
+            "one, with its config.json: the IdentityNet",
+            "name the folder that has it beside the image adapter",
+        )
+    weight_files(found[0])
+    maker: Any = ControlNetModel
+    try:
+        with quiet():
+            net, told = maker.from_pretrained(
+                found[0], torch_dtype=base.dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise unreadable(found[0], error) from error
+    check_loaded(str(found[0]), net, told)
+    unet = base.parts()["unet"]
+    for key in ("cross_attention_dim", "block_out_channels", "layers_per_block", "down_block_types"):
+        ours, theirs = unet.config[key], net.config[key]
+        if (list(ours) if isinstance(ours, (list, tuple)) else ours) != (
+            list(theirs) if isinstance(theirs, (list, tuple)) else theirs
+        ):
+            raise WeightsError(
+                f"{found[0]} has {key} = {theirs}, and base '{base.name}' has {ours}",
+                "an IdentityNet that was made for this base",
+                "choose the base that its card names",
+            )
+    return net.to(base.device).eval().requires_grad_(False)
+
+
+PLUGIN: type[Method] = InstantID
