@@ -221,7 +221,9 @@ def test_a_run_makes_no_pictures_and_resumes_bit_for_bit(
             setting, run = set_out(recipe), find_run(recipe)
             told.append([*whole(synthesize_flow(setting)), *whole(train_flow(setting, run), stop_at)])
         ends.append(Identity.load(run.checkpoints()[-1].identity).tensors)
-        assert not list((tmp_path / name).glob("sets/*/manifest.json")), "no set was made; only the untrained base was looked at"
+        assert not list((tmp_path / name).glob("sets/*/manifest.json")), (
+            "no set was made; only the untrained base was looked at"
+        )
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
     steps = [[event.losses for event in events if isinstance(event, Stepped)] for events in told]
     assert steps[0] == [*steps[1], *steps[2]] and len(steps[0]) == 3

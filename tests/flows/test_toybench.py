@@ -133,7 +133,7 @@ WRONG: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "data": (("toybox", "--data", "x"), ("its subjects are shipped", "leave it out")),
     "no data": (("dreambench",), ("the data set is not named", "--data")),
     "unknown benchmark": (("toybocks",), ("no benchmark 'toybocks'", "toybox")),
-    "unknown split": (("toybox", "--split", "reportin"), ("did you mean 'reporting'",)),
+    "unknown split": (("toybox", "--split", "reportings"), ("did you mean 'reporting'",)),
     "a split for the other one": (("dreambench", "--data", "x", "--split", "reporting"), ("--split", "toybox")),
     "another split's subject": (("toybox", "--split", "reporting", "--subjects", "comet_mug"), ("'comet_mug' is not of the split",)),
     "unknown subject": (("toybox", "--subjects", "comet_mog"), ("did you mean 'comet_mug'",)),
