@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer, ViTModel
 
 from toybox.train import sizes as shapes
-from toybox.train.fit import share_gradients
+from toybox.train.fit import CALM, Course, Plan, share_gradients
 from toybox.train.latents import Corpus, second_rows, token_rows
 from toybox.train.package import assemble, package, unpack, write_base, write_judges
 from toybox.train.runs import weights_path
@@ -160,6 +160,27 @@ def test_a_few_steps_lower_the_loss(tokenizer: CLIPTokenizer) -> None:
         optimizer.zero_grad()
         losses.append(loss.item())
     assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3])
+
+
+def test_calm_scenes_come_first_and_all_others_after(
+    tokenizer: CLIPTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    monkeypatch.setattr("toybox.train.fit.build_painter", lambda vocab: build_painter(vocab, TINY))
+    told = json.dumps([{"captions": SENTENCES[:1], "class": "mug"}] * 2).encode()
+    for number, name in enumerate(("calm", "train")):
+        (tmp_path / "latents" / name).mkdir(parents=True)
+        np.savez(
+            tmp_path / "latents" / name / "00000.npz",
+            latents=np.full((2, 4, 8, 8), number, np.float16),
+            size_ids=np.full((2, 6), 32),
+            cover=np.zeros((2, 8, 8), np.float16),
+            facts=np.frombuffer(told, np.uint8),
+        )
+    course = Course(Plan(1.0), 0, tmp_path)
+    assert [float(course.shown(progress).latents.mean()) for progress in (0.0, CALM - 0.01, CALM, 1.0)] == [0, 0, 1, 1]
+    alone = Course(Plan(1.0, scenes=("train",)), 0, tmp_path)
+    assert float(alone.shown(0.0).latents.mean()) == 1
 
 
 def test_the_same_step_draws_the_same_batch(tokenizer: CLIPTokenizer) -> None:

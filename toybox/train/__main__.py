@@ -64,7 +64,8 @@ def do_unet(args: argparse.Namespace) -> None:
         minutes += kept["elapsed"] / 60 if kept else 0.0
     shipped = SHIPPED if args.from_shipped else None
     lr, ranks = args.lr or LEARNING_RATE, args.ranks
-    train_unet(Plan(minutes, args.batch or 48, lr, shipped, ranks, args.hold, args.name or "train"))
+    scenes = tuple((args.name or "calm,train").split(","))
+    train_unet(Plan(minutes, args.batch or 48, lr, shipped, ranks, args.hold, scenes))
 
 
 def do_judges(args: argparse.Namespace) -> None:
@@ -126,7 +127,7 @@ def do_all(args: argparse.Namespace) -> None:
     """Makes everything in order; stages that are done are left alone."""
     from toybox.train.shards import render_set
 
-    for name, scenes in (("train", args.scenes), ("clip", 8_000), ("unseen", 1_500)):
+    for name, scenes in (("calm", args.scenes), ("train", args.scenes), ("clip", 8_000), ("unseen", 1_500)):
         render_set(name, scenes, workers=args.workers)
     do_text(args)
     for stage, run in (
@@ -141,7 +142,9 @@ def do_all(args: argparse.Namespace) -> None:
             continue
         if run is None:
             args.encode = True
-            do_shards(args)
+            for args.name in ("calm", "train"):
+                do_shards(args)
+            args.name = None
             done_path(BUILD, stage).write_text("encoded\n")
         else:
             run(args)

@@ -30,6 +30,8 @@ SAVE_SECONDS = 240
 SHEET_STEPS = 400
 """Least number of steps between contact sheets."""
 LOOK_FOR_SHARDS = 400
+CALM = 0.6
+"""Share of the schedule in which scenes are calm, where there are two sets: what things are is learned there, variety after."""
 WARMUP = 60
 """Steps of every run, resumed or not, in which the rates rise."""
 
@@ -46,7 +48,7 @@ class Plan:
         ranks: processes that share every step. On a busy processor, two of one thread lose less than one of two threads, which
             waits for its slower half at every layer.
         hold: share of the schedule after which the rates fall.
-        scenes: set of scenes to learn from.
+        scenes: sets of scenes to learn from, one after the other; the last takes over at `CALM`.
     """
 
     minutes: float
@@ -55,7 +57,7 @@ class Plan:
     shipped: Path | None = None
     ranks: int = 1
     hold: float = 0.55
-    scenes: str = "train"
+    scenes: tuple[str, ...] = ("calm", "train")
 
 
 class Course:
@@ -77,13 +79,17 @@ class Course:
         self.clock = Clock(plan.minutes * 60, elapsed)
         self.tokenizer, self.alphas = tokenizer, noise_path().to(self.where)
         self.empty = token_rows(tokenizer, [""])[0]
-        self.files, self.corpus = count_latents(build, plan.scenes), load_corpus(tokenizer, plan.scenes, build)
+        self.scenes, self.files = "", 0
+        self.corpus: Corpus | None = None
 
-    def refresh(self) -> Corpus:
-        """Reads the latents again where more have arrived."""
-        name = self.plan.scenes
-        if self.step % LOOK_FOR_SHARDS == 0 and (files := count_latents(self.build, name)) > self.files:
-            self.files, self.corpus = files, load_corpus(self.tokenizer, name, self.build)
+    def shown(self, progress: float) -> Corpus:
+        """Returns the samples of a time of the schedule, read again where more have arrived."""
+        scenes = self.plan.scenes[0 if progress < CALM else -1]
+        if self.corpus is None or scenes != self.scenes or self.step % LOOK_FOR_SHARDS == 0:
+            files = count_latents(self.build, scenes)
+            if (scenes, files) != (self.scenes, self.files):
+                self.scenes, self.files = scenes, files
+                self.corpus = load_corpus(self.tokenizer, scenes, self.build)
         return self.corpus
 
     def backward(self, progress: float) -> float:
@@ -93,7 +99,7 @@ class Course:
         share = self.plan.batch // self.plan.ranks
         self.samples += share * self.plan.ranks
         batch = draw_batch(
-            self.refresh(), self.empty, self.step, batch=share, where=self.where, rank=self.rank, phase=phase
+            self.shown(progress), self.empty, self.step, batch=share, where=self.where, rank=self.rank, phase=phase
         )
         with runs.autocast(self.where):
             loss = v_loss(self.painter, batch, self.alphas)
