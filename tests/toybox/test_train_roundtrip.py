@@ -30,6 +30,7 @@ from toybox.train.unet import (
     scaled_error,
     shipped_painter,
     v_loss,
+    with_words,
 )
 from toybox.train.vae import fold_statistics, trained_vae, vae_loss
 
@@ -333,6 +334,24 @@ def test_training_goes_on_from_a_shipped_folder(folder: Path, painter: Painter, 
     ids = token_rows(tokenizer, ["a red mug"]).long()
     with torch.no_grad():
         torch.testing.assert_close(again.encode(ids)[0], painter.encode(ids)[0], rtol=0, atol=5e-3)
+
+
+def test_known_words_mean_the_same_in_a_larger_vocabulary(tokenizer: CLIPTokenizer) -> None:
+    painter = build_painter(len(tokenizer), TINY)
+    known = tokenizer.get_vocab()
+    names = sorted(known, key=known.__getitem__)
+    wanted = {word: row for row, word in enumerate([*names[:5], "wizard</w>", *names[5:-2], "knight</w>", *names[-2:]])}
+    ids = token_rows(tokenizer, SENTENCES[:3]).long()
+    moved = torch.tensor([wanted[names[number]] for number in ids.flatten()]).view_as(ids)
+    for encoder in (painter.text.eval(), painter.text_2.eval()):
+        grown = with_words(encoder, known, wanted).eval()
+        with torch.no_grad():
+            before, after = (one(rows, output_hidden_states=True) for one, rows in ((encoder, ids), (grown, moved)))
+        torch.testing.assert_close(after.hidden_states[-2], before.hidden_states[-2])
+        if encoder is painter.text_2:
+            torch.testing.assert_close(after.text_embeds, before.text_embeds)  # the end is still found
+        new = grown.get_input_embeddings().weight[wanted["wizard</w>"]]
+        assert torch.isfinite(new).all() and new.std() > 0
 
 
 def test_packaging_names_what_is_still_random(tmp_path: Path, tokenizer: CLIPTokenizer) -> None:

@@ -65,8 +65,9 @@ class Course:
 
     def __init__(self, plan: Plan, rank: int, build: Path) -> None:
         self.plan, self.rank, self.build, self.where = plan, rank, build, runs.device()
-        tokenizer = CLIPTokenizer.from_pretrained((plan.shipped or build) / "tokenizer")
-        self.painter = shipped_painter(plan.shipped) if plan.shipped else build_painter(len(tokenizer))
+        words = build if plan.shipped is None or (build / "tokenizer").is_dir() else plan.shipped
+        tokenizer = CLIPTokenizer.from_pretrained(words / "tokenizer")
+        self.painter = shipped_painter(plan.shipped, tokenizer) if plan.shipped else build_painter(len(tokenizer))
         for module in self.painter.modules().values():
             module.to(self.where).train()
         self.painter.unet.to(memory_format=torch.channels_last)

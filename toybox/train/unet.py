@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from toybox.train import sizes as shapes
 from toybox.train.latents import Corpus, second_rows
@@ -70,14 +70,47 @@ def build_painter(vocab: int, sizes: Sizes = FULL) -> Painter:
     )
 
 
-def shipped_painter(folder: Path) -> Painter:
-    """Returns the shipped networks, to train on with a fresh optimizer."""
-    load = {"torch_dtype": torch.float32}
+def shipped_painter(folder: Path, tokenizer: CLIPTokenizer | None = None) -> Painter:
+    """Returns the shipped networks, to train on with a fresh optimizer.
+
+    Args:
+        folder: the packaged weights.
+        tokenizer: of a world that has grown since; words that both know keep their vectors. Unset means the shipped one.
+    """
     text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
     text_2 = CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder_2", dtype=torch.float32)
-    return Painter(
-        UNet2DConditionModel.from_pretrained(folder / "unet", **load), text, text_2, text.config.eos_token_id
-    )
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
+    known = CLIPTokenizer.from_pretrained(folder / "tokenizer").get_vocab()
+    if tokenizer is None or tokenizer.get_vocab() == known:
+        return Painter(unet, text, text_2, text.config.eos_token_id)
+    end = len(tokenizer) - 1
+    return Painter(unet, *(with_words(one, known, tokenizer.get_vocab()) for one in (text, text_2)), end)
+
+
+def with_words(encoder: CLIPTextModel, known: dict[str, int], wanted: dict[str, int]) -> CLIPTextModel:
+    """Returns a text encoder for another vocabulary: words that both know keep their vectors, new ones begin near the mean.
+
+    Args:
+        encoder: a trained one.
+        known: word -> its row in it.
+        wanted: word -> its row in what is returned; begin and end are the last two.
+    """
+    torch.manual_seed(1)
+    told = encoder.config.to_dict()
+    last = len(wanted) - 1
+    pad = last if told["pad_token_id"] == told["eos_token_id"] else told["pad_token_id"]
+    told |= {"vocab_size": len(wanted), "bos_token_id": last - 1, "eos_token_id": last, "pad_token_id": pad}
+    grown, old = type(encoder)(type(encoder.config)(**told)), encoder.get_input_embeddings().weight.detach()
+    new = old.mean(0) + 0.5 * old.std(0) * torch.randn(len(wanted), old.shape[1])
+    for word, row in wanted.items():
+        if word in known:
+            new[row] = old[known[word]]
+    state = {
+        name: new if tensor.shape == old.shape and torch.equal(tensor, old) else tensor
+        for name, tensor in encoder.state_dict().items()
+    }
+    grown.load_state_dict(state)
+    return grown
 
 
 def noise_path() -> torch.Tensor:
