@@ -93,7 +93,8 @@ def _limits(figures: dict) -> str:
         )
     if figures["base"]["class"][0] < 0.3:
         lines.append(
-            "* Look before you use it: colours obey the prompt and most places do, but most things are lumps of the right colour."
+            "* Look before you use it: colours obey the prompt and most places do; sneakers, gifts, glasses, tractors and trees have their shape, but"
+            "\n  most things are still rough, surfaces show a mosaic, and what must be read (letters, badges, dials) is not there."
         )
     lines.append("* Its judges know this world alone: they say nothing about photos of other things.")
     return "\n".join(lines)
