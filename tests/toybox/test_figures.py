@@ -161,6 +161,7 @@ def test_a_palette_is_recoloured_exactly() -> None:
 
 
 def test_the_skin_lies_on_the_body_and_normals_point_outwards() -> None:
+    pytest.importorskip("skimage", reason="creatures are grown with scikit-image: pip install 'ipseity[toybox]'")
     shape, rest = body(doing(describe_figure("dog", 5), "sitting"))
     table, faces = shape.skin(rest, steps=24)
     points, outwards = table[:, :3], table[:, 3:6]
@@ -170,6 +171,7 @@ def test_the_skin_lies_on_the_body_and_normals_point_outwards() -> None:
 
 
 def test_standing_marks_stay_in_place_when_a_creature_moves() -> None:
+    pytest.importorskip("skimage", reason="creatures are grown with scikit-image: pip install 'ipseity[toybox]'")
     dog = describe_figure("dog", 5)
     for motion in ("running", "sleeping"):
         shape, rest = body(doing(dog, motion))

@@ -143,7 +143,7 @@ class Run:
             raise RunError(
                 f"{self.folder} was begun with other data ({', '.join(changed)} differ)",
                 "the same base weights, photos and set, so that the run goes on as it began",
-                "put them back, or start a new run folder",
+                f"put them back, or begin anew: move {self.folder} away, or give the run another name (--set name=...)",
             )
 
     def _difference(self, recipe: str) -> str:
