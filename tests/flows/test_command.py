@@ -47,6 +47,7 @@ class Command:
         command = [sys.executable, "-m", "ipseity.surfaces.cli", *self.words]
         errors = self.out / "errors.txt"
         with (
+            ctrl_c_heard(),
             errors.open("w") as said,
             subprocess.Popen(
                 command, env={**os.environ, **search}, stdout=subprocess.PIPE, stderr=said, text=True
@@ -74,6 +75,14 @@ def unbroken(subject_folder: Path, tiny_folder: Path, tmp_path_factory: pytest.T
     command = Command(subject_folder, tiny_folder, tmp_path_factory.mktemp("command") / "unbroken")
     assert command.ends()[-1]["what"] == "report"
     return command
+
+
+@contextmanager
+def ctrl_c_heard() -> Iterator[None]:
+    """Let a child be interrupted even where a shell has put the tests in the background, whose processes ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def stopped(
