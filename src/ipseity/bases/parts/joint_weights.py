@@ -8,12 +8,9 @@ from typing import Any
 import torch
 
 from ipseity.bases.parts.checkpoint import Checkpoint, CheckpointOptions, Layout
-
-# the room's own reading of folders and files, step by step: as a whole it asks for a U-Net
-from ipseity.bases.parts.weights import LOAD_ERRORS, _index, _patterns, _read_file, _read_module, _read_tokenizer
+from ipseity.bases.parts.weights import LOAD_ERRORS, Reading, read_checkpoint
 from ipseity.core.errors import WeightsError
-from ipseity.core.files import sha256_of, sha256_of_file
-from ipseity.core.weights import check_file, check_loaded, licence_of, locate, quiet, unreadable, weight_files
+from ipseity.core.weights import check_loaded, unreadable
 
 T5 = {"text_encoder_3": "transformers.T5EncoderModel"}
 WITHOUT_T5: Mapping[str, Any] = {"text_encoder_3": None, "tokenizer_3": None}
@@ -46,22 +43,17 @@ def read_joint(layout: Layout, options: JointOptions, device: torch.device) -> C
     Raises:
         WeightsError: it is not here, cannot be trusted, or belongs to another base.
     """
-    wanted = _with_t5(layout) if options.t5 else layout
-    licence = layout.licences.get(options.weights, "")
-    place = locate(
-        options.weights,
-        allow=_patterns(wanted, options.variant),
-        revision=options.revision,
-        download=options.download,
-        licence=licence,
+    from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+
+    reading = Reading(
+        _check_agreement,
+        parts=dict.fromkeys(T5, _read_t5),
+        tokenizers={"tokenizer_3": _read_t5_tokenizer},
+        scheduler=FlowMatchEulerDiscreteScheduler,
+        lacking=_check_file,
     )
-    with quiet():
-        if place.is_dir():
-            checkpoint = _read_joint_folder(wanted, place, options, options.torch_dtype(device))
-        else:
-            checkpoint = _read_joint_file(wanted, place, options, options.torch_dtype(device))
-    _check_agreement(place, checkpoint.modules)
-    return replace(checkpoint, licence=licence or checkpoint.licence)
+    checkpoint = read_checkpoint(_with_t5(layout) if options.t5 else layout, options, device, reading)
+    return replace(checkpoint, licence=layout.licences.get(options.weights, "") or checkpoint.licence)
 
 
 def _with_t5(layout: Layout) -> Layout:
@@ -71,53 +63,22 @@ def _with_t5(layout: Layout) -> Layout:
     )
 
 
-def _read_joint_folder(layout: Layout, folder: Path, options: CheckpointOptions, dtype: torch.dtype) -> Checkpoint:
-    index = _index(layout, folder)
-    files: list[Path] = []
-    modules: dict[str, Any] = {}
-    for part, path in layout.modules.items():
-        files += weight_files(folder / part, options.variant)
-        read = _read_t5 if part in T5 else _read_module
-        modules[part] = read(folder / part, path, options.variant, dtype)
-    tokenizers = {
-        name: _read_t5_tokenizer(folder / name) if name == "tokenizer_3" else _read_tokenizer(folder / name)
-        for name in layout.tokenizers
-    }
-    hashed = sha256_of((path.parent.name, path.name, sha256_of_file(path)) for path in files)
-    scheduler = _read_flow(folder, index)
-    return Checkpoint(modules, tokenizers, scheduler, dict(layout.settings), licence_of(folder) or "not stated", hashed)
-
-
-def _read_joint_file(layout: Layout, path: Path, options: JointOptions, dtype: torch.dtype) -> Checkpoint:
-    shapes = check_file(path)
-    if options.t5:
+def _check_file(layout: Layout, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse an original file without all parts, and one that T5 is asked of."""
+    if T5.keys() & layout.modules.keys():
         raise WeightsError(
             f"{path} is a single file, and base.t5 is true",
             "a folder in the diffusers layout, which T5 is read from",
             "name that folder as `weights`, or leave base.t5 out",
         )
-    lacking = [part for start, part in SINGLE_FILE_PARTS.items() if not any(name.startswith(start) for name in shapes)]
-    if layout.original_key in shapes and lacking:
+    if lacking := [
+        part for start, part in SINGLE_FILE_PARTS.items() if not any(one.startswith(start) for one in shapes)
+    ]:
         raise WeightsError(
             f"{path} lacks {', '.join(lacking)}",
             f"one file with all parts of base '{layout.base}'",
             "choose the file whose name says that the text encoders are in it, or the folder in the diffusers layout",
         )
-    return _read_file(layout, path, options, dtype)
-
-
-def _read_flow(folder: Path, index: Mapping[str, Any]) -> Any:
-    from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
-
-    name = str(index.get("scheduler", [None, None])[1])
-    if name != FlowMatchEulerDiscreteScheduler.__name__:
-        raise WeightsError(
-            f"{folder} names the scheduler '{name}'", "FlowMatchEulerDiscreteScheduler", "choose another checkpoint"
-        )
-    try:
-        return FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
-    except LOAD_ERRORS as error:
-        raise unreadable(folder / "scheduler", error) from error
 
 
 def _read_t5(folder: Path, _: str, variant: str | None, dtype: torch.dtype) -> Any:
@@ -145,7 +106,7 @@ def _read_t5_tokenizer(folder: Path) -> Any:
         raise unreadable(folder, error) from error
 
 
-def _check_agreement(place: Path, modules: Mapping[str, Any]) -> None:
+def _check_agreement(_: Layout, place: Path, modules: Mapping[str, Any]) -> None:
     """See that the parts fit each other, and that the stock pipelines draw what the configuration says."""
     transformer, vae = modules["transformer"].config, modules["vae"].config
     clips = [modules[part].config for part in ("text_encoder", "text_encoder_2")]

@@ -2,7 +2,8 @@
 
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,32 @@ LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, Attribute
 """What diffusers and transformers raise when configuration and weights do not agree."""
 
 
-def read_checkpoint(layout: Layout, options: CheckpointOptions, device: torch.device) -> Checkpoint:
+@dataclass(frozen=True)
+class Reading:
+    """What a family reads in a way of its own."""
+
+    check: Callable[[Layout, Path, Mapping[str, Any]], None]
+    """Sees that the parts fit each other, and that the stock pipelines draw what the configuration says."""
+    parts: Mapping[str, Callable[[Path, str, str | None, torch.dtype], Any]] = field(default_factory=dict)
+    """Readers of parts that the libraries hold otherwise."""
+    tokenizers: Mapping[str, Callable[[Path], Any]] = field(default_factory=dict)
+    """Readers of tokenizers that are not CLIP's."""
+    scheduler: type | None = None
+    """The only scheduler whose path the base knows; None for all that add noise."""
+    lacking: Callable[[Layout, Path, Mapping[str, tuple[int, ...]]], None] | None = None
+    """Refuses a single file without all parts."""
+
+
+def read_checkpoint(
+    layout: Layout, options: CheckpointOptions, device: torch.device, reading: Reading | None = None
+) -> Checkpoint:
     """Read a whole checkpoint on the processor, all modules in one number format.
 
     Args:
         layout: which parts it must have.
         options: where it is.
         device: where it will be used, which decides the number format that `auto` stands for.
+        reading: what is read in a way of its own; unset means as families with a U-Net are.
 
     Raises:
         WeightsError: it is not here, cannot be trusted, or belongs to another base.
@@ -36,28 +56,38 @@ def read_checkpoint(layout: Layout, options: CheckpointOptions, device: torch.de
         download=options.download,
         licence=layout.licences.get(options.weights, ""),
     )
-    read = _read_folder if place.is_dir() else _read_file
+    told = reading or Reading(_check_fit)
+    dtype = options.torch_dtype(device)
     with quiet():
-        checkpoint = read(layout, place, options, options.torch_dtype(device))
-    _check_fit(layout, place, checkpoint.modules)
+        checkpoint = (
+            _read_folder(layout, place, options, dtype=dtype, reading=told)
+            if place.is_dir()
+            else _read_file(layout, place, options, dtype=dtype, reading=told)
+        )
+    told.check(layout, place, checkpoint.modules)
     return checkpoint
 
 
-def _read_folder(layout: Layout, folder: Path, options: CheckpointOptions, dtype: torch.dtype) -> Checkpoint:
+def _read_folder(
+    layout: Layout, folder: Path, options: CheckpointOptions, *, dtype: torch.dtype, reading: Reading
+) -> Checkpoint:
     index = _index(layout, folder)
     files: list[Path] = []
     modules: dict[str, Any] = {}
     for part, path in layout.modules.items():
         files += weight_files(folder / part, options.variant)
-        modules[part] = _read_module(folder / part, path, options.variant, dtype)
-    tokenizers = {name: _read_tokenizer(folder / name) for name in layout.tokenizers}
+        modules[part] = reading.parts.get(part, _read_module)(folder / part, path, options.variant, dtype)
+    tokenizers = {name: reading.tokenizers.get(name, _read_tokenizer)(folder / name) for name in layout.tokenizers}
     settings = {**layout.settings, **{key: index[key] for key in layout.read_settings if key in index}}
     licence = licence_of(folder) or layout.licences.get(options.weights, "not stated")
     hashed = sha256_of((path.parent.name, path.name, sha256_of_file(path)) for path in files)
-    return Checkpoint(modules, tokenizers, _read_scheduler(folder, index), settings, licence, hashed)
+    scheduler = _read_scheduler(folder, index, reading.scheduler)
+    return Checkpoint(modules, tokenizers, scheduler, settings, licence, hashed)
 
 
-def _read_file(layout: Layout, path: Path, options: CheckpointOptions, dtype: torch.dtype) -> Checkpoint:
+def _read_file(
+    layout: Layout, path: Path, options: CheckpointOptions, *, dtype: torch.dtype, reading: Reading
+) -> Checkpoint:
     shapes = check_file(path)
     if layout.original_key not in shapes:
         raise WeightsError(
@@ -65,6 +95,8 @@ def _read_file(layout: Layout, path: Path, options: CheckpointOptions, dtype: to
             f"an original {layout.base} checkpoint",
             "choose the base or option that reads it",
         )
+    if reading.lacking is not None:
+        reading.lacking(layout, path, shapes)
     import diffusers
 
     beside = next(
@@ -166,15 +198,15 @@ def _read_tokenizer(folder: Path) -> Any:
         raise unreadable(folder, error) from error
 
 
-def _read_scheduler(folder: Path, index: Mapping[str, Any]) -> Any:
+def _read_scheduler(folder: Path, index: Mapping[str, Any], only: type | None) -> Any:
     import diffusers
 
     name = str(index.get("scheduler", [None, None])[1])
     maker = getattr(diffusers, name, None)
-    if not (isinstance(maker, type) and hasattr(maker, "add_noise")):
-        raise WeightsError(
-            f"{folder} names the scheduler '{name}'", "a scheduler of diffusers", "choose another checkpoint"
-        )
+    known = maker is only if only else isinstance(maker, type) and hasattr(maker, "add_noise")
+    if maker is None or not known:
+        needed = only.__name__ if only else "a scheduler of diffusers"
+        raise WeightsError(f"{folder} names the scheduler '{name}'", needed, "choose another checkpoint")
     try:
         return maker.from_pretrained(folder / "scheduler", local_files_only=True)
     except LOAD_ERRORS as error:
