@@ -38,17 +38,6 @@ def view(azimuth: float = 30.0) -> Pose:
     return Pose(0.5, 0.9, 1.0, azimuth=azimuth, elevation=14)
 
 
-@pytest.fixture(scope="module")
-def gl() -> None:
-    """Skips where no OpenGL context can be opened."""
-    try:
-        from toybox.world.makers.shading import lathe
-
-        lathe()
-    except RuntimeError as error:
-        pytest.skip(str(error))
-
-
 def tile(thing: Thing, azimuth: float = 30.0, pixels: int = 56) -> np.ndarray:
     """Draws a figure in the middle of a gray square."""
     drawn = draw_figure(thing, view(azimuth), LIGHT, pixels)
@@ -203,7 +192,7 @@ def test_normals_of_a_triangle_follow_the_hint() -> None:
         assert np.allclose(normals(corners, face, np.array([[0, 0, way]] * 3)), [0, 0, way])
 
 
-def test_a_drawing_fills_its_size_and_repeats(gl: None) -> None:
+def test_a_drawing_fills_its_size_and_repeats(driver: None) -> None:
     for noun in ("knight", "dog", "chair"):
         thing = describe_figure(noun, 4)
         drawn = draw_figure(thing, view(), LIGHT, 64)
@@ -215,7 +204,7 @@ def test_a_drawing_fills_its_size_and_repeats(gl: None) -> None:
 
 
 @pytest.mark.parametrize("noun", ["knight", "dog"])
-def test_motions_can_be_told_apart(gl: None, noun: str) -> None:
+def test_motions_can_be_told_apart(driver: None, noun: str) -> None:
     thing = describe_figure(noun, 6)
     tiles = [tile(doing(thing, motion), 50) for motion in FIGURES[noun].motions]
     apart = [np.abs(a - b).mean() for i, a in enumerate(tiles) for b in tiles[:i]]
@@ -223,7 +212,7 @@ def test_motions_can_be_told_apart(gl: None, noun: str) -> None:
     assert np.median(apart) > 0.05
 
 
-def test_sides_garments_and_properties_show(gl: None) -> None:
+def test_sides_garments_and_properties_show(driver: None) -> None:
     dog = describe_figure("dog", 6)
     plain = tile(dog)
     assert np.abs(tile(dog, 150) - plain).mean() > 0.05
@@ -233,7 +222,7 @@ def test_sides_garments_and_properties_show(gl: None) -> None:
 
 @pytest.mark.parametrize("noun", ["wizard", "dog", "chair"])
 @pytest.mark.parametrize("word", ["red", "blue", "green"])
-def test_a_colour_word_shows(gl: None, noun: str, word: str) -> None:
+def test_a_colour_word_shows(driver: None, noun: str, word: str) -> None:
     thing = describe_figure(noun, 8)
     traits = {**dict(thing.traits), "base": word, "marking": "plain"} if noun == "dog" else dict(thing.traits)
     traits.pop("trim", None)
@@ -246,7 +235,7 @@ def test_a_colour_word_shows(gl: None, noun: str, word: str) -> None:
     assert (strongest & vivid).mean() > 0.4
 
 
-def test_a_scarf_of_the_rainbow_has_many_hues(gl: None) -> None:
+def test_a_scarf_of_the_rainbow_has_many_hues(driver: None) -> None:
     cat = describe_figure("cat", 11)
     bare, dressed = tile(cat, 10, 72), tile(wearing(cat, "rainbow scarf"), 10, 72)
     changed = dressed[np.abs(dressed - bare).max(-1) > 0.15]

@@ -32,28 +32,10 @@ from toybox.world.people import (
 from toybox.world.people.hair import SHELLS
 from toybox.world.people.person import CLOTHES, EXPRESSIONS, FRAMES, POSES, STYLES
 from toybox.world.people.stage import JOINTS, Stage
-from toybox.world.people.studio import studio
 from toybox.world.people.wear import GLASSES, HATS, NECKS
 
 DAY = Light(-30.0, 35.0, 1.0)
 SIZE = 128
-
-
-@lru_cache(maxsize=1)
-def _missing_driver() -> str | None:
-    """Gives the reason why nothing can be drawn in three dimensions here, or None."""
-    try:
-        studio()
-    except RuntimeError as error:
-        return str(error)
-    return None
-
-
-@pytest.fixture
-def driver() -> None:
-    """Skips where no OpenGL driver is."""
-    if _missing_driver() is not None:
-        pytest.skip(_missing_driver())
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,6 @@
 """The toybox world: exact, split-clean, fully worded, with true masks."""
 
 import hashlib
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -27,27 +26,9 @@ from toybox.world.cutouts import FOLDER, cutout
 from toybox.world.grammar import words_of
 from toybox.world.kinds import KINDS
 from toybox.world.makers import MAKERS
-from toybox.world.makers.shading import lathe
 from toybox.world.reserved import RESERVED, signature, subjects
 
 SPLITS = ("train", "heldout", "fresh")
-
-
-@lru_cache(maxsize=1)
-def _missing_driver() -> str | None:
-    """Gives the reason why nothing can be drawn in three dimensions here, or None."""
-    try:
-        lathe()
-    except RuntimeError as error:
-        return str(error)
-    return None
-
-
-@pytest.fixture
-def driver() -> None:
-    """Skips where no OpenGL driver is."""
-    if _missing_driver() is not None:
-        pytest.skip(_missing_driver())
 
 
 def _combination(scene: Scene) -> tuple[str, str | None, str]:

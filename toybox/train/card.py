@@ -26,7 +26,7 @@ SDXL; the empty prompt was trained too.
 
 | folder | what | trained on |
 |---|---|---|
-| `unet`, `text_encoder`, `text_encoder_2` | v-prediction, zero terminal SNR, trailing steps; learned together, the last {steps} steps from what shipped before, by calm scenes at the end | renders |
+| `unet`, `text_encoder`, `text_encoder_2` | v-prediction, zero terminal SNR, trailing steps; learned together; the last run: {steps} steps, ending in calm scenes | renders |
 | `vae` | 4 latent channels, stride 4, `scaling_factor` says it all; latents at half size decode to pictures at half size | renders; photos without people of scikit-image |
 | `tokenizer`, `tokenizer_2` | own byte-level BPE of {vocab} entries in CLIP's form; `sks zwx ohwx qrv vlk xyz xyz1` are one token each | captions |
 | `toy_clip` | a CLIP of pictures and captions, a judge | renders of other seeds |

@@ -1,11 +1,11 @@
 """Draws meshes with OpenGL: one small shader, an EGL context without a screen, antialiased RGBA out."""
 
-import os
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image
 
+from toybox.world.context import open_context
 from toybox.world.description import Light, Pose
 from toybox.world.makers.mesh import Solid
 
@@ -50,18 +50,7 @@ class Lathe:
         Raises:
             RuntimeError: No EGL driver is there, or moderngl is not installed.
         """
-        try:
-            import moderngl
-
-            os.environ.setdefault("LP_NUM_THREADS", "1")  # scenes are drawn by many processes, not by many threads
-
-            self.gl = moderngl.create_context(standalone=True, backend="egl", require=330)
-        except Exception as error:
-            raise RuntimeError(
-                f"the makers draw with OpenGL and no context could be opened ({error}); "
-                "they need moderngl and an EGL driver; "
-                "on Debian: apt-get install libegl1 libgl1-mesa-dri, then: pip install moderngl"
-            ) from error
+        self.gl = open_context("makers are")
         self.program = self.gl.program(vertex_shader=_VERTEX, fragment_shader=_FRAGMENT)
         self._frames: dict[int, tuple] = {}
 

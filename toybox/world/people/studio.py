@@ -1,6 +1,5 @@
 """A photographer's studio on OpenGL: parts and light in, antialiased RGBA and the mask of each part out."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from toybox.world.context import open_context
 from toybox.world.people.shaders import FRAGMENTS, SHADOW_FRAGMENT, SHADOW_VERTEX, VERTEX
 
 _SHADE = 384  # side of the shadow map in pixels
@@ -111,17 +111,7 @@ class Studio:
         Raises:
             RuntimeError: No EGL driver is there, or moderngl is not installed.
         """
-        try:
-            import moderngl
-
-            os.environ.setdefault("LP_NUM_THREADS", "1")  # pictures are drawn by many processes, not by many threads
-            self.gl = moderngl.create_context(standalone=True, backend="egl", require=330)
-        except Exception as error:
-            raise RuntimeError(
-                f"no OpenGL context could be opened ({error}); "
-                "people are drawn with moderngl and an EGL driver; "
-                "on Debian: apt-get install libegl1 libgl1-mesa-dri, then: pip install moderngl"
-            ) from error
+        self.gl = open_context("people are")
         self.programs = {
             name: self.gl.program(vertex_shader=VERTEX, fragment_shader=text) for name, text in FRAGMENTS.items()
         }

@@ -1,42 +1,28 @@
 """What bases with a joint transformer share: it attends to text and picture at once and follows a straight path to noise."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from functools import cached_property
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from ipseity.bases.parts.checkpoint import Checkpoint
 from ipseity.bases.parts.joint_weights import read_joint
-from ipseity.bases.parts.unet import UNetDiffusion
+from ipseity.bases.parts.latent import LatentDiffusion
 from ipseity.core.errors import CapabilityError
-from ipseity.core.noise import FlowPath, NoisePath
+from ipseity.core.noise import FlowPath
 from ipseity.core.protocols import PipelineKind
 from ipseity.core.types import Cond
 
 
-class JointDiffusion(UNetDiffusion):
+class JointDiffusion(LatentDiffusion):
     """A transformer over patches of VAE latents, taught by flow matching.
 
-    How modules are held, checked and handed to stock pipelines is that of the U-Nets; what is different stands here:
-    the path, the latents' shift, and what the denoiser is told.
+    Beside what all bases share stand the path, the latents' shift, and what the denoiser is told.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device | str = "cpu") -> None:
-        self.device = torch.device(device)
-        self.licence = checkpoint.licence
-        self._checkpoint = checkpoint
-        self._modules = {
-            name: module.to(self.device).eval().requires_grad_(False) for name, module in checkpoint.modules.items()
-        }
-        self._pipelines: dict[str, Any] = {}
-        transformer, vae = self._modules["transformer"].config, self._modules["vae"].config
-        self.dtype: torch.dtype = self._modules["transformer"].dtype
-        self.latent_stride: int = 2 ** (len(vae.block_out_channels) - 1)
-        self.latent_channels: int = vae.latent_channels
-        self.resolution: int = transformer.sample_size * self.latent_stride
-        self.path: NoisePath = FlowPath.from_config(checkpoint.scheduler.config)
+    denoiser: ClassVar[str] = "transformer"
 
     @classmethod
     def load(cls, options: Any, device: torch.device | str = "cpu") -> Self:
@@ -51,9 +37,8 @@ class JointDiffusion(UNetDiffusion):
         """
         return cls(read_joint(cls.layout, options, torch.device(device)), device)
 
-    def parts(self) -> Mapping[str, nn.Module]:
-        """Give the modules by diffusers' names."""
-        return dict(self._modules)
+    def _path_of(self, config: Mapping[str, Any]) -> FlowPath:
+        return FlowPath.from_config(config)
 
     def tokenizers(self) -> Mapping[str, Any]:
         """Give the tokenizer of each CLIP text encoder, under the text encoder's name; T5 learns no words."""
@@ -90,15 +75,11 @@ class JointDiffusion(UNetDiffusion):
                 f"multiples of {patch} px, which base '{self.name}' cuts into patches",
                 f"set data.resolution to {wrong[0] // patch * patch or patch}",
             )
-        with self._steady_vae() as vae:
-            latents = vae.encode(pixels.to(self.device, vae.dtype)).latent_dist.mode()
-        return ((latents.float() - vae.config.shift_factor) * vae.config.scaling_factor).to(self.dtype)
+        return super().encode_image(pixels)
 
-    def decode(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
-        """Decode latents to pixels; they may reach a little beyond [-1, 1]."""
-        with self._steady_vae() as vae:
-            moved = latents.to(self.device).float() / vae.config.scaling_factor + vae.config.shift_factor
-            return vae.decode(moved.to(vae.dtype), return_dict=False)[0].to(self.dtype)
+    @cached_property
+    def _latent_moments(self) -> tuple[Tensor | float, Tensor | float]:
+        return self._modules["vae"].config.shift_factor, 1.0
 
     def predict(self, latents: Float[Tensor, "B C h w"], t: Float[Tensor, "B"], cond: Cond) -> Float[Tensor, "B C h w"]:
         """Give the velocity, noise minus picture, that the network sees in noisy latents.
