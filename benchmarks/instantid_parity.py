@@ -81,7 +81,7 @@ def ours(toy: Toy, case: str) -> Tensor:
     """Draw with stock pipelines, through the method where it has the case."""
     from diffusers import MultiControlNetModel, StableDiffusionXLControlNetPipeline
 
-    from ipseity.methods.instantid import Sitting
+    from ipseity.core.identity import Sitting
 
     identity, asked = toy.identity(), common(toy, case)
     sitting = Sitting(identity, region=region()) if case == "region" else Attachment(identity)

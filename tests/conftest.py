@@ -1,14 +1,18 @@
 """Things that many tests stand on: photos of a drawn subject, and a tiny SDXL in a folder."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image, ImageDraw, ImageFilter
 
 torch.set_num_threads(1)  # toy sizes: a second thread costs more than it brings
+settings.register_profile("house", deadline=None)  # a busy machine makes no test fail
+settings.load_profile("house")
 
 
 def draw_photo(number: int, size: int = 160) -> Image.Image:
@@ -38,6 +42,14 @@ def draw_photo(number: int, size: int = 160) -> Image.Image:
         float
     )
     return Image.fromarray((small + noise).clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A configuration folder of the tests' own, so that no signing key is made in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPSEITY_CONFIG", str(tmp_path_factory.mktemp("config")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -24,16 +24,24 @@ from ipseity.evaluation.toybench import toys_folder
 from ipseity.flows import inventory as shelves
 from ipseity.flows.bench import dreambench_flow
 from ipseity.flows.cases import BenchWish as BenchWish
+from ipseity.flows.commission import PortraitWish as PortraitWish
+from ipseity.flows.commission import commission
+from ipseity.flows.commission import make_wish as make_wish
 from ipseity.flows.doctor import doctor_flow
 from ipseity.flows.evaluate import evaluate_flow
 from ipseity.flows.export import export_flow
+from ipseity.flows.forget import forget as forget
 from ipseity.flows.generate import Wish, generate_flow, read_run
+from ipseity.flows.inspect import inspect_file as inspect_file
+from ipseity.flows.licences import before_fetching
 from ipseity.flows.personalize import PersonalizeWish as PersonalizeWish
 from ipseity.flows.personalize import derive as derive
 from ipseity.flows.personalize import find_run, whole_flow
 from ipseity.flows.personalize import tour_recipe as tour_recipe
 from ipseity.flows.phrases import phrases_flow
+from ipseity.flows.portrait import portrait_flow
 from ipseity.flows.setting import set_out, start_engine
+from ipseity.flows.styles import styles
 from ipseity.flows.synthesize import synthesize_flow
 from ipseity.flows.toybench import toybox_flow
 from ipseity.flows.train import forecast_flow, train_flow
@@ -60,6 +68,18 @@ def personalize(wish: PersonalizeWish, *, settings: Iterable[str] = (), dry_run:
     """From photos to a checked identity: set, training, picking, scores and report; gives the report's path."""
     recipe, told = derive(wish, settings)
     return (yield from whole_flow(recipe, told, dry_run=dry_run))
+
+
+def portrait(wish: PortraitWish, *, settings: Iterable[str] = (), dry_run: bool = False) -> Told:
+    """Draw one face, or several people, in new pictures without training; gives the pictures' folder."""
+    recipe, told = commission(wish, settings)
+    return (yield from portrait_flow(wish, recipe, told, dry_run=dry_run))
+
+
+def list_styles() -> Answer:
+    """List the styles that a portrait may have."""
+    rows = [{"name": one.name, "words": one.words, "negative": one.negative} for one in styles().values()]
+    return rows, lambda console: _table(console, "styles", rows)
 
 
 def doctor(photos: Path | None = None, *, base: str = "toybox") -> Told:
@@ -90,7 +110,9 @@ def phrases(class_noun: str, *, out: Path, given: dict[str, Any], settings: Iter
 
 def synthesize_recipe(path: Path, settings: Iterable[str] = ()) -> Told:
     """Make the regularization set of a recipe; gives the set's folder."""
-    return (yield from synthesize_flow(set_out(read_recipe(path, settings), alone=True)))
+    recipe = read_recipe(path, settings)
+    yield from (Noticed(line) for line in before_fetching(recipe))
+    return (yield from synthesize_flow(set_out(recipe, alone=True)))
 
 
 def show_requests(path: Path, settings: Iterable[str] = ()) -> Answer:
@@ -113,6 +135,7 @@ def train_recipe(
 ) -> Told:
     """Train as a recipe says, or go on where it was left; gives the picked checkpoint."""
     recipe = read_recipe(path, settings)
+    yield from (Noticed(line) for line in before_fetching(recipe))
     setting = set_out(recipe, alone=dry_run)
     if dry_run:
         return (yield from forecast_flow(setting))
@@ -180,6 +203,7 @@ def generate_run(
 ) -> Told:
     """Draw a learned subject in new scenes; gives the pictures' paths."""
     recipe, identity = read_run(folder)
+    yield from (Noticed(line) for line in before_fetching(recipe))
     base = recipe.base.plugin.load(recipe.base.options, start_engine(recipe.engine, alone=True).device)
     wish = Wish(tuple(prompts), count, seed, scale)
     return (yield from generate_flow(base, identity, wish, options=recipe.draw, folder=out or folder / "generated"))
@@ -224,7 +248,7 @@ def _table(console: Console, title: str, rows: Sequence[dict[str, Any]]) -> None
 
 
 __all__ = [
-    "BenchWish", "Failure", "IpseityError", "PersonalizeWish", "Refusal", "bench", "bench_data", "derive", "doctor", "evaluate_run", "events", "export_run",
-    "generate_run", "inventory", "new_recipe", "Noticed", "personalize", "read_recipe", "relaunch_for", "show_requests",
-    "synthesize_recipe", "tour", "tour_recipe", "train_recipe",
+    "BenchWish", "Failure", "IpseityError", "PersonalizeWish", "PortraitWish", "Refusal", "bench", "bench_data", "derive", "doctor", "evaluate_run", "events",
+    "export_run", "forget", "generate_run", "inspect_file", "inventory", "list_styles", "make_wish", "new_recipe", "Noticed", "personalize", "portrait",
+    "read_recipe", "relaunch_for", "show_requests", "synthesize_recipe", "tour", "tour_recipe", "train_recipe",
 ]  # fmt: skip

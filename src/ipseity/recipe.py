@@ -104,8 +104,9 @@ class Recipe:
         return tomlkit.dumps(self.plain())
 
     def hash(self) -> str:
-        """Hash what the numbers of a run depend on; where folders lie and what the run is called is left out."""
+        """Hash what the numbers of a run depend on; where folders lie, what the run is called and who agreed is left out."""
         plain = {key: value for key, value in self.plain().items() if key not in ("name", "runs", "sets")}
+        plain["subject"] = {key: value for key, value in plain["subject"].items() if key != "consent"}
         return sha256_of([plain])
 
 

@@ -16,10 +16,10 @@ from ipseity.bases.sd15 import SD15
 from ipseity.core.drawing import DrawOptions, draw_all
 from ipseity.core.errors import CapabilityError, SubjectError, WeightsError
 from ipseity.core.faces import Face
-from ipseity.core.identity import Attachment, Identity
+from ipseity.core.identity import Attachment, Identity, Sitting
 from ipseity.core.rng import Rng
 from ipseity.core.types import Photo, Subject
-from ipseity.methods.instantid import PUBLISHED_SPACE, InstantID, InstantIDOptions, Sitting, load_net
+from ipseity.methods.instantid import PUBLISHED_SPACE, InstantID, InstantIDOptions, load_net
 from ipseity.methods.parts import adapter_file
 from ipseity.methods.parts.adapter_file import check_encoder, convert, describe, find_adapter, kind_of, read_adapter
 from ipseity.methods.parts.identity_net import IdentityNet

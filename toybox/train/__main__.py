@@ -95,6 +95,22 @@ def do_sheet(args: argparse.Namespace) -> None:
     draw_sheet(args.name or "now")
 
 
+def do_fewstep(args: argparse.Namespace) -> None:
+    """Distils the packaged base into a LoRA for four steps (`--name segments|consistency`), and lays it beside it."""
+    from toybox.train.fewstep import KINDS, LEARNING_RATE, FewPlan, draw_few_sheet, train_few_step, write_few_step
+    from toybox.train.package import SHIPPED
+
+    minutes, kind = minutes_left(args, 30.0), args.name or KINDS[0]
+    if kind not in KINDS:
+        raise SystemExit(f"--name {kind} is no kind of distillation: choose {' or '.join(KINDS)}")
+    if args.until:  # a schedule holds the minutes of earlier runs too
+        kept = load_state(BUILD / "checkpoints" / "few_step.pt")
+        minutes += kept["elapsed"] / 60 if kept else 0.0
+    if train_few_step(FewPlan(minutes, kind, args.batch or 16, args.lr or LEARNING_RATE, shipped=SHIPPED)):
+        write_few_step(SHIPPED)
+        draw_few_sheet(SHIPPED)
+
+
 def do_package(args: argparse.Namespace) -> None:
     """Writes the shipped folder and loads it once as a user would."""
     from toybox.train.package import check, package, size_mb
@@ -149,6 +165,8 @@ def do_all(args: argparse.Namespace) -> None:
         else:
             run(args)
     do_package(args)
+    if not done_path(BUILD, "few_step").exists():
+        do_fewstep(args)
     do_measure(args)
 
 
@@ -161,6 +179,7 @@ STAGES = {
     "unet": do_unet,
     "judges": do_judges,
     "checker": do_checker,
+    "fewstep": do_fewstep,
     "sheet": do_sheet,
     "unpack": do_unpack,
     "package": do_package,

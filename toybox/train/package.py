@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
 from toybox.train import sizes as shapes
+from toybox.train.fewstep import FILE, FOLDER, STEPS, load_few_step, write_few_step
 from toybox.train.runs import BUILD, ROOT, done_path, read_weights, save_state, weights_path
 from toybox.train.sizes import FULL, Sizes
 from toybox.train.tokenizer import save_tokenizer, second_form
@@ -112,7 +113,7 @@ def gather(build: Path = BUILD, sizes: Sizes = FULL) -> tuple[dict[str, torch.nn
 def package(target: Path = SHIPPED, build: Path = BUILD, sizes: Sizes = FULL) -> list[str]:
     """Writes the shipped folder; every file is replaced in one move, so a reader never sees half of one.
 
-    Judges that were not trained in this build stay as they ship.
+    Judges that were not trained in this build stay as they ship; a few-step LoRA stays if it was learned from this very base.
 
     Returns:
         Names of the parts that still hold random weights.
@@ -134,6 +135,7 @@ def package(target: Path = SHIPPED, build: Path = BUILD, sizes: Sizes = FULL) ->
         shutil.copyfile(source, fresh)
         fresh.replace(goal)
     shutil.rmtree(staging)
+    write_few_step(target, build)
     return random
 
 
@@ -162,5 +164,9 @@ def check(folder: Path = SHIPPED) -> None:
     image = pipe("a photo of a dog", num_inference_steps=2, guidance_scale=2.0).images[0]
     if image.size != (pipe.vae.config.sample_size,) * 2:
         raise RuntimeError(f"the folder drew {image.size}")
+    if (folder / FOLDER / FILE).exists():
+        quick = load_few_step(folder)
+        quick.set_progress_bar_config(disable=True)
+        quick("a photo of a dog", num_inference_steps=STEPS, guidance_scale=1.0)
     if size_mb(folder) > LIMIT_MB:
         raise RuntimeError(f"{size_mb(folder):.1f} MB is over the limit of {LIMIT_MB} MB")

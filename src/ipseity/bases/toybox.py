@@ -31,6 +31,7 @@ class Toybox(SDXL):
     Options: ClassVar[type[AnyOptions]] = ToyboxOptions
     name = "toybox"
     native_resolution: ClassVar[int] = 128
+    licence = "Apache-2.0"
 
     @classmethod
     def load(cls, options: Any, device: torch.device | str = "cpu") -> Self:
@@ -48,7 +49,7 @@ class Toybox(SDXL):
                 "the toybox's weights inside the package",
                 "install ipseity again, from a wheel or a full checkout",
             ) from error
-        base.licence = "Apache-2.0"
+        base.licence = cls.licence
         return base
 
 

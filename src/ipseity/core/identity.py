@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
 from torch import Tensor
 
 from ipseity.core.errors import WeightsError
@@ -82,3 +83,15 @@ class Attachment:
     identity: Identity
     scale: float = 1.0
     """Strength, 0 or more; 0 leaves the base as it is."""
+
+
+@dataclass(frozen=True)
+class Sitting(Attachment):
+    """An identity with the place that it has in the picture; without one it stands where it stood in the photo."""
+
+    points: Any = None
+    """Five rows (x, y) in pixels of a picture of `size`: where the face shall be."""
+    size: tuple[int, int] | None = None
+    """(height, width) of the picture that `points` belong to; it is fitted into what is drawn."""
+    region: Image | None = None
+    """L, white where this identity may act; two identities need one each."""

@@ -70,6 +70,15 @@ class Base(Protocol):
         """Give a stock diffusers pipeline over the very same modules."""
         ...
 
+    @property
+    def few_step(self) -> str | None:
+        """Hash of the few-step LoRA that the checkpoint ships; None where it ships none."""
+        ...
+
+    def quick(self, kind: PipelineKind = "text") -> Any:
+        """Give a pipeline that draws in a few steps without guidance; refuses where `few_step` is None."""
+        ...
+
     def parts(self) -> Mapping[str, nn.Module]:
         """Give the modules by diffusers' names: `unet` or `transformer`, `vae`, `text_encoder`, `text_encoder_2`."""
         ...

@@ -45,6 +45,8 @@ class SubjectOptions(Options):
     """Whether it is a person or an animal; unset means that the class noun decides."""
     max_photos: int = Field(50, ge=1)
     """Largest number of photos used; of more, some are chosen evenly over the names."""
+    consent: str | None = Field(None, max_length=2000)
+    """Who agreed to being learned and drawn, when, and to what; the note travels with the identity."""
 
 
 @dataclass(frozen=True)

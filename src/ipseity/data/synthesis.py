@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL.Image import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ipseity.core.drawing import DrawOptions, draw
+from ipseity.core.drawing import DrawOptions, draw, pipeline_for
 from ipseity.core.errors import Failure, RunError
 from ipseity.core.events import Event, Noticed, Progressed
 from ipseity.core.files import read_json, sha256_of, write_json, writing
@@ -28,8 +28,9 @@ _COMMAND = "make the missing ones with `ipseity synthesize RECIPE.toml`; what is
 
 
 def artist(base: Any) -> str:
-    """Hash what turns a request into a picture: the base's weights, and the sampler of its pipeline."""
-    return sha256_of([base.fingerprint(), sampler_facts(base)])
+    """Hash what turns a request into a picture: the base's weights, its sampler, and its few-step LoRA if it ships one."""
+    few = getattr(base, "few_step", None)
+    return sha256_of([base.fingerprint(), sampler_facts(base), *([few] if few else [])])
 
 
 def sampler_facts(base: Any) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def picture_key(made_by: str, request: Request, options: DrawOptions) -> str:
             made_by,
             request.prompt,
             request.seed,
-            options.model_dump(mode="json", exclude={"batch_size"}),
+            options.model_dump(mode="json", exclude={"batch_size"} if options.few_step else {"batch_size", "few_step"}),
         ]
     )[:32]
 
@@ -151,7 +152,7 @@ def _fill(base: Any, places: Mapping[Request, Path], options: DrawOptions, what:
         return
     words, seeds = [made.prompt for made in missing], [made.seed for made in missing]
     pending = iter(missing)
-    for images in draw(base.pipeline("text"), words, seeds, options):
+    for images in draw(pipeline_for(base, options), words, seeds, options):
         for image in images:
             request = next(pending)
             _keep(image, request, places[request])

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from ipseity.core.drawing import draw
+from ipseity.core.drawing import draw, pipeline_for
 from ipseity.core.events import Event, Noticed, Progressed, Wrote
 from ipseity.core.identity import Attachment, Identity
 from ipseity.core.types import Photo
@@ -68,7 +68,7 @@ def evaluate_flow(setting: Setting, run: Run, *, choice: Choice | None = None) -
 
 def _draw(setting: Setting, plan: Plan, what: str) -> Generator[Event, None, list[Image]]:
     images: list[Image] = []
-    for some in draw(setting.base.pipeline("text"), plan.prompts, plan.seeds, setting.recipe.draw):
+    for some in draw(pipeline_for(setting.base, setting.recipe.draw), plan.prompts, plan.seeds, setting.recipe.draw):
         images += some
         yield Progressed(what, len(images), len(plan.prompts))
     return images

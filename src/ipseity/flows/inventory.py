@@ -7,9 +7,10 @@ from typing import Any
 from ipseity.core.errors import RecipeError
 from ipseity.core.files import read_json
 from ipseity.core.registry import ROOMS, find, names
+from ipseity.flows.licences import licence_rows
 from ipseity.recipe import shelf
 
-SHELVES = (*ROOMS, "recipes", "runs")
+SHELVES = (*ROOMS, "recipes", "licences", "runs")
 
 
 def inventory(what: str | None, *, runs: Path) -> dict[str, list[dict[str, Any]]]:
@@ -29,6 +30,8 @@ def inventory(what: str | None, *, runs: Path) -> dict[str, list[dict[str, Any]]
 def _rows(shelf_name: str, runs: Path) -> list[dict[str, Any]]:
     if shelf_name == "recipes":
         return [{"name": name, "about": _comment(path)} for name, path in shelf().items()]
+    if shelf_name == "licences":
+        return licence_rows()
     if shelf_name == "runs":
         return [_run_row(path) for path in sorted(runs.glob("*/manifest.json"))]
     return [_plugin_row(shelf_name, name) for name in names(shelf_name)]

@@ -12,6 +12,7 @@ from ipseity.core.events import Event, Noticed, Wrote
 from ipseity.core.files import read_json
 from ipseity.flows.evaluate import evaluate_flow
 from ipseity.flows.judge import need_picker
+from ipseity.flows.licences import before_fetching
 from ipseity.flows.setting import set_out
 from ipseity.flows.synthesize import synthesize_flow
 from ipseity.flows.train import forecast_flow, train_flow
@@ -38,6 +39,8 @@ class PersonalizeWish:
     quality: str = "standard"
     seed: int | None = None
     out: Path = Path("runs")
+    consent: str | None = None
+    """Who agreed to being learned and drawn, when, and to what."""
 
 
 def derive(wish: PersonalizeWish, settings: Iterable[str] = ()) -> tuple[Recipe, list[str]]:
@@ -64,6 +67,8 @@ def derive(wish: PersonalizeWish, settings: Iterable[str] = ()) -> tuple[Recipe,
         f"A checkpoint every {saves} steps is scored, and the best one is kept.",
     ]
     subject = {"photos": str(wish.photos), "class_noun": wish.class_noun}
+    if wish.consent:
+        subject["consent"] = wish.consent
     if wish.token:
         subject["token"] = wish.token
     else:
@@ -95,7 +100,7 @@ def whole_flow(recipe: Recipe, told: Iterable[str], *, dry_run: bool = False) ->
 
     Several processes train together; the rest is the main one's, and only it has a path to give.
     """
-    yield from (Noticed(line) for line in told)
+    yield from (Noticed(line) for line in (*told, *before_fetching(recipe)))
     need_picker(recipe)
     setting = set_out(recipe, alone=dry_run)
     run = find_run(recipe)

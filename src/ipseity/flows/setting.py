@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ipseity.core.drawing import pipeline_for
 from ipseity.core.errors import MissingPackage
 from ipseity.core.penalty import Penalty
 from ipseity.core.registry import find
@@ -12,6 +13,7 @@ from ipseity.core.rng import Rng
 from ipseity.core.types import Example, Request, Subject
 from ipseity.data.subject import Split, hold_out, read_subject
 from ipseity.data.synthesis import artist, set_folder
+from ipseity.flows.consent import consent_facts
 from ipseity.recipe import Chosen, Recipe
 
 
@@ -64,6 +66,7 @@ def set_out(recipe: Recipe, *, alone: bool = False, base: Any = None) -> Setting
     wordings = wordings_of(recipe.regularization, split.train, examples)
     engine = start_engine(recipe.engine, alone=alone)
     loaded = base or recipe.base.plugin.load(recipe.base.options, engine.device)
+    pipeline_for(loaded, recipe.draw)  # refuses few steps before anything is made
     folder = set_folder(recipe.general.sets, artist(loaded), requests, recipe.draw)
     return Setting(recipe, engine, loaded, subject, split, examples, requests, folder, wordings)
 
@@ -101,7 +104,9 @@ def method_encoders(recipe: Recipe, device: Any) -> dict[str, Any]:
         MissingPackage: one is not installed, or its weights are not here.
     """
     method = recipe.method
-    wanted = [getattr(method.options, f"{ability}_encoder") for ability in sorted(method.plugin.needs_encoders)]
+    abilities = sorted(method.plugin.needs_encoders)
+    chosen = [getattr(method.options, f"{ability}_encoder") for ability in abilities]
+    wanted = [name for name in chosen if name is not None]
     loaded, missing = load_encoders(wanted, device)
     if missing:
         reason = find("encoders", wanted[0]).missing() or "install it"
@@ -121,4 +126,5 @@ def fact_sheet(setting: Setting) -> Mapping[str, Any]:
         "set": setting.set_folder.name if setting.requests else None,
         "recipe_hash": recipe.hash(),
         "seed": recipe.general.seed,
+        **consent_facts(recipe.subject.consent),
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from ipseity.core.drawing import DrawOptions, draw
+from ipseity.core.drawing import DrawOptions, draw, pipeline_for
 from ipseity.core.errors import RunError, SubjectError
 from ipseity.core.events import Event, Progressed
 from ipseity.core.files import sha256_of
@@ -164,7 +164,7 @@ def _drawn(base: Any, missing: Sequence[Shot], options: DrawOptions, identity: I
     """Draw and write pictures, giving the number of each batch."""
     pending = iter(missing)
     for images in draw(
-        base.pipeline("text"), [shot.words for shot in missing], [shot.seed or 0 for shot in missing], options
+        pipeline_for(base, options), [shot.words for shot in missing], [shot.seed or 0 for shot in missing], options
     ):
         for image in images:
             shot = next(pending)

@@ -11,6 +11,7 @@ from ipseity.data.synthesis import read_set
 from ipseity.data.tokenless import add_tokenless
 from ipseity.evaluation.metrics.parts.looking import BATCH, LARGEST_SIDE_PX
 from ipseity.evaluation.pick import Choice
+from ipseity.flows.consent import consent_facts, consent_of, consent_reminder
 from ipseity.flows.judge import Judge, judge_plan, need_picker, take_before
 from ipseity.flows.setting import Setting, fact_sheet, load_encoders, method_encoders
 from ipseity.training.forecast import forecast, looking_bytes, peak_gib
@@ -84,7 +85,10 @@ def _prepared(setting: Setting, learner: Any, shown: Sequence[Example]) -> Gener
 def _notes(setting: Setting, batches: Any) -> Sequence[Event]:
     fit = setting.recipe.fit
     told = batches.tell(fit.max_train_steps, fit.accumulate, setting.engine.world)
-    words = [*setting.subject.findings, *setting.split.notes, told]
+    recipe = setting.recipe
+    noted = consent_of(consent_facts(recipe.subject.consent))
+    reminder = consent_reminder(setting.subject.class_noun, recipe.method.name, noted)
+    words = [*setting.subject.findings, *setting.split.notes, told, reminder]
     return [Noticed(word) for word in words if word]
 
 

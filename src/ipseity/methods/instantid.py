@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -12,11 +11,11 @@ from PIL.Image import Image
 from pydantic import Field
 from torch import Tensor, nn
 
-from ipseity.core.drawing import DrawOptions, draw_all
+from ipseity.core.drawing import DrawOptions, draw_all, pipeline_for
 from ipseity.core.errors import CapabilityError, SubjectError, WeightsError
 from ipseity.core.faces import Face, choose_face, find_face_encoder, mean_embedding
 from ipseity.core.files import read_json
-from ipseity.core.identity import Attachment, Identity
+from ipseity.core.identity import Attachment, Identity, Sitting
 from ipseity.core.options import Options
 from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import ExportForm, Method
@@ -52,26 +51,19 @@ class InstantIDOptions(Options):
     """How several photos become one embedding: the mean of raw vectors, as in the paper, or of unit vectors."""
     adapter_scale: float = Field(0.8, ge=0, le=5)
     """Strength of the image adapter."""
+    block_scales: Mapping[str, float] = Field(default_factory=dict)
+    """Factors of the adapter's strength for parts of the denoiser: "down", "mid", "up", or one block such as "up.0"; for the
+    rest 1. Later parts of the denoiser decide more of style than of likeness."""
+    negative_noise: float = Field(0.0, ge=0, le=1)
+    """Noise that the unguided half hears in place of no face, as a share of the face embedding's size: against burnt colors."""
     control_scale: float = Field(0.8, ge=0, le=5)
-    """Strength of the IdentityNet."""
+    """Strength of the IdentityNet; 0 leaves it out, so that pose and framing follow the prompt."""
     control_start: float = Field(0.0, ge=0, le=1)
     """Share of the steps after which the IdentityNet begins."""
     control_end: float = Field(1.0, ge=0, le=1)
     """Share of the steps after which it ends."""
     face_only: bool = False
     """Whether both act inside the face's box only, so that the rest of the picture follows the prompt."""
-
-
-@dataclass(frozen=True)
-class Sitting(Attachment):
-    """An identity with the place that it has in the picture; without one it stands where it stood in the photo."""
-
-    points: Any = None
-    """Five rows (x, y) in pixels of a picture of `size`: where the face shall be."""
-    size: tuple[int, int] | None = None
-    """(height, width) of the picture that `points` belong to; it is fitted into what is drawn."""
-    region: Image | None = None
-    """L, white where this identity may act; two identities need one each."""
 
 
 class InstantIDLearner(nn.Module):
@@ -109,7 +101,7 @@ class InstantIDLearner(nn.Module):
     def preview(self, prompts: Sequence[str], seeds: Sequence[int], options: DrawOptions) -> list[Image]:
         """Draw as the identity will be drawn."""
         with InstantID.attach(self.base, [Attachment(self.identity())]), torch.no_grad():
-            return draw_all(self.base.pipeline("text"), prompts, seeds, options)
+            return draw_all(pipeline_for(self.base, options), prompts, seeds, options)
 
     def identity(self) -> Identity:
         """Give a copy of the embedding and of where the face was."""
@@ -145,6 +137,7 @@ class InstantID:
     """One photo is enough and no step is trained; pose and framing follow the photo unless points are given."""
 
     Options: ClassVar[type[AnyOptions]] = InstantIDOptions
+    licence: ClassVar[str] = LICENCE
     needs: ClassVar[frozenset[str]] = frozenset({"text", "pooled_text", "cross_attention"})
     needs_encoders: ClassVar[frozenset[str]] = frozenset({"face"})
     exports: ClassVar[frozenset[str]] = frozenset()
@@ -219,7 +212,8 @@ def _attach(base: Any, strong: Sequence[Attachment], undo: ExitStack) -> None:
     for one, options, folder in zip(strong, told, folders, strict=True):
         width, space = len(one.identity.tensors["embedding"]), options.face_space or "unknown"
         check_encoder(files[slots.index(folder)], space, width=width, told=options.face_space)
-    nets = [load_net(folder, base) for folder in slots]
+    steered = {folder for folder, options in zip(folders, told, strict=True) if options.control_scale > 0}
+    nets = [load_net(folder, base) if folder in steered else None for folder in slots]
     stock, loader = {kind: base.pipeline(kind) for kind in STOCK}, _loader(base)
     projections = undo.enter_context(adapters_inside(loader, files, base=base.name))
     where = [slots.index(folder) for folder in folders]
@@ -228,6 +222,7 @@ def _attach(base: Any, strong: Sequence[Attachment], undo: ExitStack) -> None:
         for one, options, slot in zip(strong, told, where, strict=True)
     ]
     loader.set_ip_adapter_scale([_scales(sitters, slot) for slot in range(len(slots))])
+    _scale_blocks(base.parts()["unet"], [[told[row].block_scales for row in _rows(where, slot)] for slot in range(len(slots))])  # fmt: skip
     undo.enter_context(prediction_told(base.parts()["unet"], sitters, stride=base.latent_stride))
     portraits = {kind: Portrait(stock[kind], kind, sitters, resolution=base.resolution) for kind in STOCK}
     undo.enter_context(drawn_by(base, portraits))
@@ -235,7 +230,7 @@ def _attach(base: Any, strong: Sequence[Attachment], undo: ExitStack) -> None:
 
 def _loader(base: Any) -> Any:
     """Make a pipeline that nobody else holds: loading an adapter registers parts on it."""
-    stock = base.pipeline("text")
+    stock = type(base).pipeline(base, "text")
     return type(stock)(**stock.components, add_watermarker=False)
 
 
@@ -246,11 +241,14 @@ def _sitter(one: Attachment, told: InstantIDOptions, *, slot: int, net: Any, pro
     own = (int(tensors["size"][0]), int(tensors["size"][1]))
     points = tensors["points"] if given.points is None else torch.as_tensor(given.points, dtype=torch.float32)
     id_tokens, no_id_tokens = tokens_of(projection, tensors["embedding"])
+    nobody = _noise_like(tensors["embedding"], told.negative_noise) if told.negative_noise else None
+    if nobody is not None:
+        no_id_tokens, _ = tokens_of(projection, nobody)
     return Sitter(
         tensors["embedding"],
         points,
         size=own if given.points is None or given.size is None else given.size,
-        net=net,
+        net=net if told.control_scale > 0 else None,
         slot=slot,
         id_tokens=id_tokens,
         no_id_tokens=no_id_tokens,
@@ -260,7 +258,57 @@ def _sitter(one: Attachment, told: InstantIDOptions, *, slot: int, net: Any, pro
         box=_moved(tensors["box"], tensors["points"], points) if told.face_only else None,
         start=told.control_start,
         end=told.control_end,
+        nobody=nobody,
     )
+
+
+def _noise_like(embedding: Float[Tensor, "D"], share: float) -> Float[Tensor, "D"]:
+    """Give noise as large as a share of an embedding, the same each time."""
+    noise = Rng(0, ("nobody",)).normal(tuple(embedding.shape)).to(embedding)
+    return noise * share * embedding.square().mean().sqrt()
+
+
+def _rows(where: Sequence[int], slot: int) -> list[int]:
+    return [row for row, place in enumerate(where) if place == slot]
+
+
+def _scale_blocks(unet: Any, factors: Sequence[Sequence[Mapping[str, float]]]) -> None:
+    """Weaken or strengthen adapters block by block; their processors are new ones, so nothing has to be put back.
+
+    Args:
+        unet: with the adapters inside and their strengths set.
+        factors: for each adapter, for each identity that it carries.
+
+    Raises:
+        WeightsError: a factor names a part that the denoiser does not have.
+    """
+    names = [name for name, one in unet.attn_processors.items() if hasattr(one, "scale")]
+    for part in {part for slot in factors for one in slot for part in one}:
+        if not any(_is_within(name, part) for name in names):
+            blocks = sorted({".".join(_block(name)) for name in names})
+            raise WeightsError(f"method.block_scales names '{part}'", f"down, mid, up or one of: {', '.join(blocks)}", "correct the name")  # fmt: skip
+    for name in names:
+        processor = unet.attn_processors[name]
+        for slot, (scale, own) in enumerate(zip(list(processor.scale), factors, strict=True)):
+            now = [_factor(name, one) for one in own]
+            scales = scale if isinstance(scale, list) else [scale]
+            scaled = [value * factor for value, factor in zip(scales, now, strict=True)]
+            processor.scale[slot] = scaled if isinstance(scale, list) else scaled[0]
+
+
+def _factor(name: str, factors: Mapping[str, float]) -> float:
+    fitting = [part for part in factors if _is_within(name, part)]
+    return factors[max(fitting, key=len)] if fitting else 1.0
+
+
+def _is_within(name: str, part: str) -> bool:
+    return _block(name)[: part.count(".") + 1] == tuple(part.split("."))
+
+
+def _block(name: str) -> tuple[str, ...]:
+    """Give the block of an attention processor: ("up", "0") of "up_blocks.0.attentions.1...", ("mid",) of "mid_block..."."""
+    head, number = name.split(".")[:2]
+    return (head.split("_")[0], number) if number.isdigit() else (head.split("_")[0],)
 
 
 def _moved(box: Tensor, points: Tensor, target: Tensor) -> tuple[float, float, float, float]:
@@ -302,8 +350,13 @@ def _prominence(face: Face, size: tuple[int, int]) -> float:
     return face.area_px / (size[0] * size[1]) * (0.5 if face.turned else 1.0)
 
 
-def load_net(folder: Path, base: Any) -> Any:
+def load_net(folder: Path, base: Any, *, what: str = "the IdentityNet") -> Any:
     """Find the ControlNet in a folder and those below it, and put it beside a base.
+
+    Args:
+        folder: where it is, in the diffusers layout.
+        base: loaded.
+        what: what messages call it.
 
     Raises:
         WeightsError: there is none, there are several, or it does not fit the base's denoiser.
@@ -315,8 +368,8 @@ def load_net(folder: Path, base: Any) -> Any:
     if len(found) != 1:
         raise WeightsError(
             f"{folder} holds {len(found)} ControlNets in the diffusers layout",
-            "one, with its config.json: the IdentityNet",
-            "name the folder that has it beside the image adapter",
+            f"one, with its config.json: {what}",
+            "name the folder that has it",
         )
     weight_files(found[0])
     maker: Any = ControlNetModel
@@ -336,7 +389,7 @@ def load_net(folder: Path, base: Any) -> Any:
         ):
             raise WeightsError(
                 f"{found[0]} has {key} = {theirs}, and base '{base.name}' has {ours}",
-                "an IdentityNet that was made for this base",
+                f"{what} that was made for this base",
                 "choose the base that its card names",
             )
     return net.to(base.device).eval().requires_grad_(False)

@@ -9,6 +9,9 @@ import typer
 
 from ipseity.surfaces.edge import run as _run
 from ipseity.surfaces.edge import tell as _say
+from ipseity.surfaces.flags import FIRST, RECIPES, Debug, Dry, Json, Seed, Settings
+from ipseity.surfaces.keeping import register
+from ipseity.surfaces.portraying import portrait
 
 app = typer.Typer(
     name="ipseity",
@@ -18,14 +21,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-FIRST, RECIPES = "Start here", "Work with recipes and runs"
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of bars and colors.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Change one value: table.key=value. May be repeated.")
-]
-Seed = Annotated[int | None, typer.Option("--seed", help="Every random number follows from it.")]
-Dry = Annotated[bool, typer.Option("--dry-run", help="Check everything, forecast memory, make nothing.")]
 RecipePath = Annotated[Path, typer.Argument(help="A TOML file, or a name from `ipseity list recipes`.")]
 RunPath = Annotated[Path, typer.Argument(help="A run folder.")]
 
@@ -61,6 +56,9 @@ def personalize(
         str, typer.Option(help="quick, standard or thorough: steps and regularization pictures.")
     ] = "standard",
     seed: Seed = None,
+    consent: Annotated[
+        str | None, typer.Option(help="Of a person: who agreed to it, when and to what; travels with the identity.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where the run folder is made.")] = Path("runs"),
     settings: Settings = None,
     dry_run: Dry = False,
@@ -71,7 +69,15 @@ def personalize(
     from ipseity import api
 
     wish = api.PersonalizeWish(
-        photos, class_noun, token=token, base=base, weights=weights, quality=quality, seed=seed, out=out
+        photos,
+        class_noun,
+        token=token,
+        base=base,
+        weights=weights,
+        quality=quality,
+        seed=seed,
+        out=out,
+        consent=consent,
     )
     _run(
         lambda: api.personalize(wish, settings=settings or (), dry_run=dry_run),
@@ -79,6 +85,9 @@ def personalize(
         as_json=as_json,
         debug=debug,
     )
+
+
+app.command(rich_help_panel=FIRST)(portrait)
 
 
 @app.command(rich_help_panel=FIRST)
@@ -100,7 +109,9 @@ def doctor(
 def list_(
     what: Annotated[
         str | None,
-        typer.Argument(help="bases, methods, regularizations, captions, metrics, encoders, engines, recipes or runs."),
+        typer.Argument(
+            help="bases, methods, regularizations, captions, metrics, encoders, engines, recipes, licences or runs."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Where runs are looked for.")] = Path("runs"),
     as_json: Json = False,
@@ -291,6 +302,9 @@ def export(
     from ipseity import api
 
     _run(lambda: api.export_run(run, to, out=out), as_json=as_json, debug=debug)
+
+
+register(app)
 
 
 def _version(wanted: bool) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -70,6 +71,8 @@ class Checkpoint:
     licence: str
     fingerprint: str
     """Hash of the weights as they were loaded."""
+    few_step: Path | None = None
+    """Folder of the few-step LoRA that it ships."""
 
 
 def hash_modules(modules: Mapping[str, nn.Module]) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ipseity.bases.parts.checkpoint import Checkpoint, Layout
+from ipseity.bases.parts.few_step import FewStep, Quick, few_step_hash, in_few_steps, read_few_step
 from ipseity.core.errors import CapabilityError
 from ipseity.core.noise import NoisePath
 from ipseity.core.options import Options as AnyOptions
@@ -90,6 +91,34 @@ class LatentDiffusion:
                 ),  # it counts steps, so each pipeline has its own
             )
         return self._pipelines[kind]
+
+    @property
+    def few_step(self) -> str | None:
+        """Hash of the few-step LoRA that the checkpoint ships, or None where it ships none."""
+        return self._few_step_hash
+
+    @cached_property
+    def _few_step_hash(self) -> str | None:
+        folder = self._checkpoint.few_step
+        return None if folder is None else few_step_hash(folder)
+
+    def quick(self, kind: PipelineKind = "text") -> Any:
+        """Give a pipeline of a kind that draws in a few steps without guidance, by the LoRA that the checkpoint ships.
+
+        The LoRA is in the modules for the length of a call, beside whatever else is attached; `few_step` must not be None.
+
+        Raises:
+            CapabilityError: there is no such pipeline for this base.
+            WeightsError: the LoRA does not fit the base, or cannot be trusted.
+        """
+        few = self._few_step_lora
+        return Quick(self.pipeline(kind), lambda: in_few_steps(self._modules, tuple(self._pipelines.values()), few))
+
+    @cached_property
+    def _few_step_lora(self) -> FewStep:
+        folder = self._checkpoint.few_step
+        assert folder is not None, "ask pipeline_for, which refuses in words"
+        return read_few_step(self._modules, self.pipeline("text"), folder)
 
     def encode_image(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """Encode pixels as latents of unit variance: the middle of the VAE's distribution, so the same each time."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ipseity.bases.parts.checkpoint import Checkpoint, CheckpointOptions, Layout
+from ipseity.bases.parts.few_step import FOLDER, find_few_step
 from ipseity.core import registry
 from ipseity.core.errors import WeightsError
 from ipseity.core.files import read_json, sha256_of, sha256_of_file
@@ -82,7 +83,7 @@ def _read_folder(
     licence = licence_of(folder) or layout.licences.get(options.weights, "not stated")
     hashed = sha256_of((path.parent.name, path.name, sha256_of_file(path)) for path in files)
     scheduler = _read_scheduler(folder, index, reading.scheduler)
-    return Checkpoint(modules, tokenizers, scheduler, settings, licence, hashed)
+    return Checkpoint(modules, tokenizers, scheduler, settings, licence, hashed, find_few_step(folder))
 
 
 def _read_file(
@@ -260,6 +261,7 @@ def _patterns(layout: Layout, variant: str | None) -> list[str]:
     return [
         "model_index.json",
         "README.md",
+        *(f"{FOLDER}/*{end}" for end in (".json", ".safetensors")),
         *(f"{part}/*.json" for part in parts),
         *(f"{part}/*.txt" for part in parts),
         *weights,

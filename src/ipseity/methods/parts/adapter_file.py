@@ -3,7 +3,7 @@
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,8 @@ NAMES: Mapping[str, str] = {
     "photomaker-v2": "a PhotoMaker of version 2",
     "unknown": "no adapter that is known here",
 }
+PICTURES: tuple[Kind, ...] = ("plain", "plus", "full-face", "faceid", "faceid-plus")
+"""IP-Adapters: what diffusers' loader takes, InstantID's aside."""
 CLIP_WIDTHS = frozenset({1024, 1280, 1664})
 """Hidden widths of CLIP's picture encoders (L, H, bigG): a resampler that takes them looks at pictures, not at faces."""
 HEAD_WIDTH = 64
@@ -44,6 +46,16 @@ _AROUND = frozenset({
 })  # fmt: skip
 
 
+_ENTRANCE: Mapping[str, str] = {
+    "plain": "image_proj.proj.weight",
+    "full-face": "image_proj.proj.0.weight",
+    "faceid": "image_proj.proj.0.weight",
+    "faceid-plus": "image_proj.proj.0.weight",
+    "photomaker-v2": "id_encoder.qformer_perceiver.token_proj.0.weight",
+}
+"""The layer that embeddings enter by, of kinds other than InstantID and Plus."""
+
+
 @dataclass(frozen=True)
 class AdapterFile:
     """What a file's keys and shapes say of it."""
@@ -57,13 +69,21 @@ class AdapterFile:
 
     @property
     def input_width(self) -> int:
-        """Width of the embeddings that it takes (InstantID and Plus)."""
-        return self.shapes["image_proj.proj_in.weight"][1]
+        """Width of the embeddings that it takes: of faces where it takes such, else of pictures."""
+        return self.shapes[_ENTRANCE.get(self.kind, "image_proj.proj_in.weight")][1]
+
+    @property
+    def picture_width(self) -> int | None:
+        """Width of what a CLIP gives of pictures, where it takes such; None where it looks at faces alone."""
+        if self.kind == "faceid-plus":
+            return self.shapes["image_proj.perceiver_resampler.proj_in.weight"][1]
+        return self.input_width if self.kind in ("plain", "plus", "full-face") else None
 
     @property
     def output_width(self) -> int:
-        """Width of the tokens that it makes (InstantID and Plus)."""
-        return self.shapes["image_proj.proj_out.weight"][0]
+        """Width of the tokens that it makes."""
+        names = ("proj_out.bias", "perceiver_resampler.proj_out.bias", "norm.weight", "proj.3.weight")
+        return next(self.shapes[f"image_proj.{name}"][0] for name in names if f"image_proj.{name}" in self.shapes)
 
 
 def describe(path: Path) -> AdapterFile:
@@ -81,7 +101,10 @@ def describe(path: Path) -> AdapterFile:
     else:
         shapes = {name: tuple(tensor.shape) for name, tensor in _flat(_unpickle(path)).items()}
         header = {}
-    return AdapterFile(path, kind_of(shapes), shapes, header.get("encoder"))
+    found = kind_of(shapes)
+    by_width: tuple[Kind, ...] = ("instantid", "plus")  # the same keys: a header that says which is right at any width
+    recorded: list[Kind] = [one for one in by_width if found in by_width and one == header.get("kind")]
+    return AdapterFile(path, recorded[0] if recorded else found, shapes, header.get("encoder"))
 
 
 def kind_of(shapes: Mapping[str, tuple[int, ...]]) -> Kind:
@@ -103,22 +126,23 @@ def kind_of(shapes: Mapping[str, tuple[int, ...]]) -> Kind:
     return found[0] if found else "unknown"
 
 
-def find_adapter(folder: Path, kind: Kind = "instantid") -> AdapterFile:
-    """Find the adapter of a kind in a folder and those below it, or take the file that is named.
+def find_adapter(folder: Path, kind: Kind | Collection[Kind] = "instantid") -> AdapterFile:
+    """Find the adapter of a kind, or of one of several, in a folder and those below it, or take the file that is named.
 
     Raises:
         WeightsError: there is none, or there are several; the message says what each file is.
     """
     places = sorted(path for path in folder.rglob("*") if path.suffix in PICKLES | {".safetensors"})
     files = [folder] if folder.is_file() else [path for path in places if not (path.parent / "config.json").is_file()]
+    kinds: Collection[str] = [kind] if isinstance(kind, str) else kind
     described = [describe(path) for path in files]
-    fitting = [file for file in described if file.kind == kind]
+    fitting = [file for file in described if file.kind in kinds]
     if len(fitting) == 1:
         return fitting[0]
     seen = "; ".join(f"{file.path.name} is {NAMES[file.kind]}" for file in described) or "it holds no weight file"
     raise WeightsError(
         f"{folder}: {seen}",
-        f"one file that is {NAMES[kind]}",
+        f"one file that is {' or '.join(NAMES[one] for one in kinds)}",
         "name that file itself" if fitting else "name the folder or file that has it",
     )
 
@@ -164,22 +188,26 @@ def convert(source: Path, target: Path, *, encoder: str | None = None) -> Adapte
     return describe(target)
 
 
-def check_encoder(file: AdapterFile, space: str, *, width: int, told: str | None = None) -> None:
-    """Refuse embeddings of another recognizer than the adapter was trained on, even of the same width.
+def check_encoder(
+    file: AdapterFile, space: str, *, width: int, told: str | None = None, key: str = "face_space"
+) -> None:
+    """Refuse embeddings of another encoder than the adapter was trained on, even of the same width.
 
     Args:
         file: the adapter.
         space: of the embeddings at hand.
         width: of the embeddings at hand.
         told: what the user says of an adapter that records nothing.
+        key: the option by which the user says it.
 
     Raises:
         WeightsError: widths or spaces differ, or nobody knows the adapter's.
     """
+    which = "face encoder" if key == "face_space" else "picture encoder"
     if file.input_width != width:
         raise WeightsError(
             f"{file.path.name} takes embeddings of width {file.input_width}, and '{space}' gives {width}",
-            "the face encoder that the adapter was trained with",
+            f"the {which} that the adapter was trained with",
             "choose the encoder that its card names",
         )
     if file.encoder and told and file.encoder != told:
@@ -187,9 +215,9 @@ def check_encoder(file: AdapterFile, space: str, *, width: int, told: str | None
     expected = file.encoder or told
     if expected is None:
         raise WeightsError(
-            f"{file.path.name} does not record which face encoder it was trained with",
+            f"{file.path.name} does not record which {which} it was trained with",
             "its name: embeddings of another one fit by width and mean nothing",
-            f"set method.face_space = '{space}' if that is the one its card names",
+            f"set method.{key} = '{space}' if that is the one its card names",
         )
     if expected != space:
         raise _other_encoder(file, space, expected)
@@ -201,9 +229,8 @@ def check_resampler(file: AdapterFile) -> None:
     Raises:
         WeightsError: its depth or its heads are others than diffusers builds, or keys are missing or unknown.
     """
-    shapes = {
-        name.removeprefix("image_proj."): shape for name, shape in file.shapes.items() if name.startswith("image_proj.")
-    }
+    start = "image_proj.perceiver_resampler." if file.kind == "faceid-plus" else "image_proj."
+    shapes = {name.removeprefix(start): shape for name, shape in file.shapes.items() if name.startswith(start)}
     depth = len({name.split(".")[1] for name in shapes if name.startswith("layers.")})
     queries = shapes["layers.0.0.to_q.weight"][0] if "layers.0.0.to_q.weight" in shapes else 0
     if depth != DEPTH or not queries or queries % HEAD_WIDTH:
@@ -212,7 +239,8 @@ def check_resampler(file: AdapterFile) -> None:
             f"{DEPTH} layers with a multiple of {HEAD_WIDTH} rows, which is what diffusers builds",
             "choose an adapter in the published layout",
         )
-    expected = _AROUND | {f"layers.{layer}.{name}" for layer in range(DEPTH) for name in _BLOCK}
+    around = _AROUND - {"latents"} if file.kind == "faceid-plus" else _AROUND
+    expected = around | {f"layers.{layer}.{name}" for layer in range(DEPTH) for name in _BLOCK}
     if odd := sorted(expected ^ shapes.keys()):
         raise WeightsError(
             f"{file.path.name}: {len(odd)} tensors of its resampler are missing or unknown, the first of them {odd[0]}",
@@ -278,6 +306,6 @@ def _flat(sections: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
 def _other_encoder(file: AdapterFile, space: str, expected: str | None = None) -> WeightsError:
     return WeightsError(
         f"{file.path.name} was trained with embeddings of '{expected or file.encoder}', and these are of '{space}'",
-        "the same face encoder: vectors of two encoders have nothing to do with each other, whatever their width",
+        "the same encoder: vectors of two encoders have nothing to do with each other, whatever their width",
         "choose that encoder, or an adapter that was trained with this one",
     )

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from ipseity.core.drawing import DrawOptions, draw_all
+from ipseity.core.drawing import DrawOptions, draw_all, pipeline_for
 from ipseity.core.errors import CapabilityError, Refusal, WeightsError
 from ipseity.core.identity import Identity
 from ipseity.core.rng import Rng
@@ -85,7 +85,7 @@ class DenoisingLearner(nn.Module):
     def preview(self, prompts: Sequence[str], seeds: Sequence[int], options: DrawOptions) -> list[Image]:
         """Draw with the stock pipeline over the very modules that are being trained."""
         with evaluating(self.base.parts().values()), torch.no_grad():
-            return draw_all(self.base.pipeline("text"), prompts, seeds, options)
+            return draw_all(pipeline_for(self.base, options), prompts, seeds, options)
 
     def identity(self) -> Identity:
         """Give a copy of what was learned so far."""

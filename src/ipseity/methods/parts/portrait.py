@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from PIL.Image import Image, Resampling
 from torch import Tensor
 
-from ipseity.core.image import to_pixels
+from ipseity.core.image import cover, to_pixels
 from ipseity.core.keypoints import draw_keypoints, place
 
 STOCK: Mapping[str, tuple[str, str]] = {
@@ -32,7 +32,7 @@ class Sitter:
     size: tuple[int, int]
     """(height, width)."""
     net: Any
-    """The ControlNet whose weights its IdentityNet uses."""
+    """The ControlNet whose weights its IdentityNet uses; None where none is asked: pose and framing follow the prompt."""
     slot: int
     """Which image adapter carries it."""
     id_tokens: Float[Tensor, "1 N E"]
@@ -46,11 +46,26 @@ class Sitter:
     start: float = 0.0
     end: float = 1.0
     """Share of the steps after which its IdentityNet begins and ends."""
+    nobody: Float[Tensor, "D"] | None = None
+    """Embedding that the unguided half hears; unset means zeros."""
 
     @property
     def bounded(self) -> bool:
         """Whether it may act in a part of the picture only."""
         return self.region is not None or self.box is not None
+
+
+@dataclass(frozen=True)
+class Control:
+    """A picture for another ControlNet, which hears the text as ever."""
+
+    net: Any
+    picture: Image
+    """RGB; scaled to what is drawn."""
+    scale: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+    """Share of the steps after which it begins and ends."""
 
 
 class Portrait:
@@ -59,6 +74,11 @@ class Portrait:
     Each call makes its own pipeline and its own IdentityNets, which hold no weights of their own, so calls share nothing but
     the modules. Attributes that are asked of it are those of the base's own pipeline.
     """
+
+    takes_seats = True
+    """A call may say where the people are: `seats`, for each (points, size), or None for where they are anyway."""
+    takes_controls = True
+    """A call may name other ControlNets: `controls`, a sequence of `Control`."""
 
     def __init__(self, stock: Any, kind: str, sitters: Sequence[Sitter], *, resolution: int) -> None:
         self._stock, self._kind, self._sitters, self._resolution = stock, kind, tuple(sitters), resolution
@@ -72,25 +92,34 @@ class Portrait:
         self._bar = settings
 
     def __call__(self, **asked: Any) -> Any:
-        """Draw: the arguments of the stock pipeline, all by name, less those that say who sits."""
-        height, width = self._size(asked)
+        """Draw: the arguments of the stock pipeline, all by name, less those that say who sits, and `seats` and `controls`."""
+        height, width = size = self._size(asked)
+        sitters = _seated(self._sitters, asked.pop("seats", None))
+        controls: Sequence[Control] = asked.pop("controls", None) or ()
         guidance = asked.pop("guidance_scale", 5.0)
         guided = guidance > 1 and self._stock.unet.config.time_cond_proj_dim is None
-        pipeline, word = self._pipeline(guided, (height, width))
-        pictures = [
-            draw_keypoints(place(one.points, one.size, (height, width)), (height, width)) for one in self._sitters
-        ]
-        told = {
-            word: _alone(pictures),
+        told: dict[str, Any] = {
             "guidance_scale": guidance,
-            "controlnet_conditioning_scale": _alone([one.control_scale for one in self._sitters]),
-            "control_guidance_start": _alone([one.start for one in self._sitters]),
-            "control_guidance_end": _alone([one.end for one in self._sitters]),
-            "ip_adapter_image_embeds": embeddings(self._sitters, rows=1, guided=guided, like=self._stock.unet),
+            "ip_adapter_image_embeds": embeddings(sitters, rows=1, guided=guided, like=self._stock.unet),
         }
-        within = heard_within(self._sitters, (height, width), like=self._stock.unet)
-        if within:
+        if within := heard_within(sitters, size, like=self._stock.unet):
             told["cross_attention_kwargs"] = {**(asked.pop("cross_attention_kwargs", None) or {}), **within}
+        steered = [one for one in sitters if one.net is not None]
+        if not steered and not controls:
+            sized = {} if self._kind == "image" else {"height": height, "width": width}
+            unsized = {key: value for key, value in asked.items() if key not in ("height", "width")}
+            self._stock.set_progress_bar_config(**self._bar)
+            return self._stock(**unsized, **sized, **told)
+        made = [*nets(steered, size, guided=guided), *(one.net for one in controls)]
+        pipeline, word = self._pipeline(made)
+        pictures = [draw_keypoints(place(one.points, one.size, size), size) for one in steered]
+        everyone: list[Any] = [*steered, *controls]
+        told[word] = _alone([*pictures, *(cover(one.picture, size) for one in controls)])
+        told["controlnet_conditioning_scale"] = _alone(
+            [*(one.control_scale for one in steered), *(one.scale for one in controls)]
+        )
+        told["control_guidance_start"] = _alone([one.start for one in everyone])
+        told["control_guidance_end"] = _alone([one.end for one in everyone])
         return pipeline(**{**asked, "height": height, "width": width}, **told)
 
     def _size(self, asked: Mapping[str, Any]) -> tuple[int, int]:
@@ -101,7 +130,7 @@ class Portrait:
             own = (shown.height, shown.width) if isinstance(shown, Image) else (shown.shape[-2], shown.shape[-1])
         return asked.get("height") or own[0], asked.get("width") or own[1]
 
-    def _pipeline(self, guided: bool, size: tuple[int, int]) -> tuple[Any, str]:
+    def _pipeline(self, made: Sequence[Any]) -> tuple[Any, str]:
         import diffusers
 
         name, word = STOCK[self._kind]
@@ -111,7 +140,7 @@ class Portrait:
         pipeline = getattr(diffusers, name)(
             **{**self._stock.components, "scheduler": type(scheduler).from_config(scheduler.config)},
             **settings,
-            controlnet=nets(self._sitters, size, guided=guided),
+            controlnet=_together(made),
             add_watermarker=False,
         )
         pipeline.set_progress_bar_config(**self._bar)
@@ -129,13 +158,11 @@ def heard_within(
     return {"ip_adapter_masks": [row.to(like.device, like.dtype) for row in rows]}
 
 
-def nets(sitters: Sequence[Sitter], size: tuple[int, int], *, guided: bool) -> Any:
-    """Give each sitter an IdentityNet: one alone, or several as a stock MultiControlNet."""
-    from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
-
+def nets(sitters: Sequence[Sitter], size: tuple[int, int], *, guided: bool) -> list[Any]:
+    """Give each sitter an IdentityNet."""
     from ipseity.methods.parts.identity_net import IdentityNet
 
-    made: list[Any] = [
+    return [
         IdentityNet.of(
             one.net,
             one.id_tokens,
@@ -145,17 +172,34 @@ def nets(sitters: Sequence[Sitter], size: tuple[int, int], *, guided: bool) -> A
         )
         for one in sitters
     ]
-    return made[0] if len(made) == 1 else MultiControlNetModel(made)
+
+
+def _together(made: Sequence[Any]) -> Any:
+    """Give one net as itself, or several as a stock MultiControlNet."""
+    from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
+
+    return made[0] if len(made) == 1 else MultiControlNetModel(list(made))
+
+
+def _seated(sitters: Sequence[Sitter], seats: Sequence[Any] | None) -> tuple[Sitter, ...]:
+    """Move sitters to where a call wants them; a box that bounds one is given up with its place."""
+    if seats is None:
+        return tuple(sitters)
+    return tuple(
+        one if seat is None else replace(one, points=torch.as_tensor(seat[0]).float(), size=seat[1], box=None)
+        for one, seat in zip(sitters, seats, strict=True)
+    )
 
 
 def embeddings(sitters: Sequence[Sitter], *, rows: int, guided: bool, like: Any) -> list[Float[Tensor, "B N 1 D"]]:
-    """Stack the sitters' embeddings as pipelines take them: one tensor an adapter, the unguided half (zeros) first."""
+    """Stack the sitters' embeddings as pipelines take them: one tensor an adapter, the unguided half first."""
     stacked = []
     for slot in range(1 + max(one.slot for one in sitters)):
-        own = torch.stack([one.embedding for one in sitters if one.slot == slot])[None, :, None].to(
-            like.device, like.dtype
-        )
-        stacked.append(torch.cat([torch.zeros_like(own), own] if guided else [own]).repeat_interleave(rows, dim=0))
+        there = [one for one in sitters if one.slot == slot]
+        own = torch.stack([one.embedding for one in there])
+        nobody = torch.stack([torch.zeros_like(one.embedding) if one.nobody is None else one.nobody for one in there])
+        both = torch.stack([nobody, own] if guided else [own])[:, :, None]
+        stacked.append(both.to(like.device, like.dtype).repeat_interleave(rows, dim=0))
     return stacked
 
 
@@ -175,14 +219,16 @@ def prediction_told(unet: Any, sitters: Sequence[Sitter], *, stride: int) -> Ite
             return None
         latents, steps = args[0], args[1]
         size = (latents.shape[-2] * stride, latents.shape[-1] * stride)
-        pictures = [_control(one, size).expand(len(latents), -1, -1, -1).to(latents) for one in sitters]
-        scales = [one.control_scale for one in sitters]
-        down, mid = nets(sitters, size, guided=False)(
-            latents, steps, encoder_hidden_states=told["encoder_hidden_states"], controlnet_cond=_alone(pictures),
-            conditioning_scale=_alone(scales), added_cond_kwargs=dict(added), return_dict=False,
-        )  # fmt: skip
+        more: dict[str, Any] = {}
+        if steered := [one for one in sitters if one.net is not None]:
+            pictures = [_control(one, size).expand(len(latents), -1, -1, -1).to(latents) for one in steered]
+            scales = [one.control_scale for one in steered]
+            down, mid = _together(nets(steered, size, guided=False))(
+                latents, steps, encoder_hidden_states=told["encoder_hidden_states"], controlnet_cond=_alone(pictures),
+                conditioning_scale=_alone(scales), added_cond_kwargs=dict(added), return_dict=False,
+            )  # fmt: skip
+            more = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
         added["image_embeds"] = embeddings(sitters, rows=len(latents), guided=False, like=latents)
-        more: dict[str, Any] = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
         if within := heard_within(sitters, size, like=latents):
             more["cross_attention_kwargs"] = {**(told.get("cross_attention_kwargs") or {}), **within}
         return args, {**told, **more, "added_cond_kwargs": added}
