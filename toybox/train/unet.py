@@ -20,9 +20,10 @@ SHORT, SHORT_ROWS = 0.8, 32
 """Share of the schedule with short rows of tokens, and their length: few captions are longer, and text is cheaper by half."""
 THING = 2.0
 """Things count three times as much as places: they are a sixth of a picture and hold nearly all that is hard."""
-SCALES, LATE_SCALES = ((1, 0.25), (2, 0.25), (4, 0.5)), ((1, 0.6), (2, 0.2), (4, 0.2))
-"""Sides of the cells that errors are pooled over, and what each scale counts: first what things are, late their details."""
-LATE = 0.75
+SCALES, LATE_SCALES = ((1, 0.4), (2, 0.2), (4, 0.4)), ((1, 0.6), (2, 0.2), (4, 0.2))
+"""Sides of the cells that errors are pooled over, and what each scale counts: first what things are, late their details. With
+the finest at a quarter, surfaces come out as a mosaic of 4 to 8 px."""
+LATE = 0.5
 """Share of the schedule after which details count more, and low noise is drawn more often."""
 DROPPED = 0.10
 """Share of captions dropped; half of them as zeros (what pipelines give for no negative prompt), half as ""."""
@@ -118,7 +119,7 @@ def noise_path() -> torch.Tensor:
     return shapes.build_scheduler().alphas_cumprod.float()
 
 
-def draw_times(rng: np.random.Generator, count: int, *, flat_share: float = 1 / 3) -> torch.Tensor:
+def draw_times(rng: np.random.Generator, count: int, *, flat_share: float = 0.4) -> torch.Tensor:
     """Draws noise levels: a share uniform, so that all are learned, the rest bell-shaped, where shapes form.
 
     The bell's middle is near t = 700, a signal-to-noise ratio of 1/17: there blobs become things. At stride 4 a thing has four
@@ -193,7 +194,7 @@ def draw_batch(
         clean, weight = F.avg_pool2d(clean, 2), F.avg_pool2d(weight, 2)
         size_ids = size_ids * torch.tensor([1, 1, 0.5, 0.5, 0.5, 0.5])
     noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
-    times = draw_times(rng, batch, flat_share=1 / 2 if phase.late else 1 / 3)
+    times = draw_times(rng, batch, flat_share=0.5 if phase.late else 0.4)
     rows = (clean, noise, times, ids, weight / weight.mean(), keep, size_ids)
     return Batch(*(row.to(where) for row in rows), scales=LATE_SCALES if phase.late else SCALES)
 
