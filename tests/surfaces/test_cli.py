@@ -2,7 +2,11 @@
 
 import json
 import os
+import shlex
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -160,6 +164,12 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(
     refused(call("train", recipe), "disk is full")
     monkeypatch.undo()
     assert call("train", recipe).exit_code == 0
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault() -> None:
+    command = f"set -o pipefail; {shlex.quote(sys.executable)} -m ipseity.surfaces.cli list recipes --json | true"  # gone before we write
+    done = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 128 + signal.SIGPIPE)
 
 
 def test_list_shows_every_shelf() -> None:

@@ -1,5 +1,6 @@
 """The outermost edge of the command line: flows are followed, and errors become a message and an exit code."""
 
+import os
 import signal
 import sys
 import threading
@@ -64,6 +65,9 @@ def guard(act: Any, *, as_json: bool, debug: bool) -> None:
         raise typer.Exit(130) from None
     except typer.Exit:
         raise
+    except BrokenPipeError:  # who read our output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(128 + signal.SIGPIPE) from None
     except api.IpseityError as error:
         if debug:
             raise
