@@ -32,7 +32,7 @@ tour: $(READY)  ## the whole story on the toybox: photos, training, pictures, sc
 	$(BIN)/ipseity tour
 
 test: $(READY)  ## the offline tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(READY)  ## kill, resume, golden and two-process tests
 	$(BIN)/python -m pytest -m slow
