@@ -1,5 +1,6 @@
 """Phrases from a language model: a scripted server on this machine, and a tiny model in a folder."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -58,7 +59,8 @@ class Server:
                 for name, value in {"Content-Length": str(len(raw)), **outer.more}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(raw)
+                with contextlib.suppress(BrokenPipeError):  # who asked has waited long enough
+                    self.wfile.write(raw)
 
             def log_message(self, *_: Any) -> None: ...
 
