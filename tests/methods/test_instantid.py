@@ -319,7 +319,7 @@ def test_begins_with_the_mean_of_all_photos_and_nothing_to_learn(toy: Toy) -> No
     torch.testing.assert_close(unit.tensors["embedding"], torch.full((WIDTH,), 20.0))
     learner.restore(unit.tensors)
     assert torch.equal(learner.identity().tensors["embedding"], unit.tensors["embedding"])
-    with pytest.raises(WeightsError, match="checkpoint holds"):
+    with pytest.raises(WeightsError, match="checkpoint was made of"):
         learner.restore({"embedding": torch.zeros(3)})
 
 

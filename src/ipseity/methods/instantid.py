@@ -1,17 +1,15 @@
 """Identity from faces, with nothing to learn: an embedding as image tokens, five points as a picture (arXiv:2401.07519)."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from PIL.Image import Image
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from ipseity.core.drawing import DrawOptions, draw_all, pipeline_for
 from ipseity.core.errors import CapabilityError, SubjectError, WeightsError
 from ipseity.core.faces import Face, choose_face, find_face_encoder, mean_embedding
 from ipseity.core.files import read_json
@@ -20,10 +18,11 @@ from ipseity.core.options import Options
 from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import ExportForm, Method
 from ipseity.core.rng import Rng
-from ipseity.core.types import Batch, Subject
+from ipseity.core.types import Subject
 from ipseity.core.weights import check_loaded, locate, quiet, unreadable, weight_files
 from ipseity.methods.parts.adapter_file import check_encoder, find_adapter
 from ipseity.methods.parts.portrait import STOCK, Portrait, Sitter, drawn_by, prediction_told
+from ipseity.methods.parts.settled import SettledLearner, attached, no_export
 
 LICENCE = "the published InstantID weights and the face model that they need are for non-commercial research only"
 PATTERNS = ("*.bin", "*.safetensors", "*.json", "*/*.safetensors", "*/*.json")
@@ -66,73 +65,6 @@ class InstantIDOptions(Options):
     """Whether both act inside the face's box only, so that the rest of the picture follows the prompt."""
 
 
-class InstantIDLearner(nn.Module):
-    """Knows the identity from the start."""
-
-    trains_text = False
-
-    def __init__(
-        self,
-        base: Any,
-        subject: Subject,
-        *,
-        options: InstantIDOptions,
-        tensors: Mapping[str, Tensor],
-        notes: Sequence[str],
-    ) -> None:
-        super().__init__()
-        self.base, self.subject, self.options = base, subject, options
-        self.tensors, self.notes = dict(tensors), tuple(notes)
-
-    def trainable(self) -> Mapping[str, nn.Parameter]:
-        """Give nothing."""
-        return {}
-
-    def forward(self, batch: Batch, rng: Rng) -> dict[str, Float[Tensor, "b"]]:
-        """Give the loss."""
-        return self.loss(batch, rng)
-
-    def loss(self, batch: Batch, rng: Rng) -> dict[str, Float[Tensor, "b"]]:
-        """Give zeros: there is nothing to learn."""
-        errors = torch.zeros(len(batch.captions), device=batch.latents.device)
-        inside = batch.is_subject.to(errors.device)
-        return {"subject": errors[inside], "regularization": errors[~inside]}
-
-    def preview(self, prompts: Sequence[str], seeds: Sequence[int], options: DrawOptions) -> list[Image]:
-        """Draw as the identity will be drawn."""
-        with InstantID.attach(self.base, [Attachment(self.identity())]), torch.no_grad():
-            return draw_all(pipeline_for(self.base, options), prompts, seeds, options)
-
-    def identity(self) -> Identity:
-        """Give a copy of the embedding and of where the face was."""
-        return Identity(
-            {name: value.clone() for name, value in self.tensors.items()},
-            base=self.base.name,
-            base_fingerprint=self.base.fingerprint(),
-            method="instantid",
-            token=self.subject.token,
-            class_noun=self.subject.class_noun,
-            options=self.options.model_dump(mode="json"),
-            facts={"notes": list(self.notes)},
-        )
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take the state of a checkpoint.
-
-        Raises:
-            WeightsError: names or shapes are not those of this learner.
-        """
-        shapes = {name: tuple(value.shape) for name, value in self.tensors.items()}
-        found = {name: tuple(value.shape) for name, value in tensors.items()}
-        if shapes != found:
-            needed = "the face encoder that it was made with"
-            raise WeightsError(f"the checkpoint holds {found}, not {shapes}", needed, "name the run that it belongs to")
-        self.tensors = {name: value.detach().clone() for name, value in tensors.items()}
-
-    def close(self) -> None:
-        """Do nothing: the base was never changed."""
-
-
 class InstantID:
     """One photo is enough and no step is trained; pose and framing follow the photo unless points are given."""
 
@@ -143,7 +75,7 @@ class InstantID:
     exports: ClassVar[frozenset[str]] = frozenset()
 
     @staticmethod
-    def begin(base: Any, subject: Subject, encoders: Mapping[str, Any], options: InstantIDOptions) -> InstantIDLearner:
+    def begin(base: Any, subject: Subject, encoders: Mapping[str, Any], options: InstantIDOptions) -> SettledLearner:
         """Look at the photos: one embedding of them all, and the points of the face that is largest in its photo.
 
         Raises:
@@ -168,11 +100,10 @@ class InstantID:
         }
         told = options.model_copy(update={"face_encoder": encoder.name, "face_space": encoder.space})
         notes = [note for _, notes in seen for note in notes]
-        return InstantIDLearner(base, subject, options=told, tensors=tensors, notes=notes)
+        return SettledLearner(InstantID, base, subject, options=told, tensors=tensors, facts={"notes": notes})
 
     @staticmethod
-    @contextmanager
-    def attach(base: Any, attachments: Sequence[Attachment]) -> Iterator[Any]:
+    def attach(base: Any, attachments: Sequence[Attachment]) -> AbstractContextManager[Any]:
         """Put identities into a base for the length of a block: its pipelines for text, image and inpaint draw them.
 
         A scale multiplies both strengths; at 0 the base stays bare. Identities of one adapter file share its weights.
@@ -181,12 +112,7 @@ class InstantID:
             CapabilityError: several identities, and one has no region.
             WeightsError: an adapter or an IdentityNet does not fit the base or the embedding.
         """
-        strong = [one for one in attachments if one.scale != 0]
-        with ExitStack() as undo:
-            if strong:
-                _check_regions(strong)
-                _attach(base, strong, undo)
-            yield base
+        return attached(base, attachments, _attach)
 
     @staticmethod
     def export(identity: Identity, base: Any, form: ExportForm, folder: Path) -> list[Path]:
@@ -195,16 +121,13 @@ class InstantID:
         Raises:
             CapabilityError: always.
         """
-        raise CapabilityError(
-            "an identity of method 'instantid' is one embedding",
-            "a method that trains weights",
-            "draw with `ipseity generate`",
-        )
+        raise no_export("instantid", "one embedding")
 
 
 def _attach(base: Any, strong: Sequence[Attachment], undo: ExitStack) -> None:
     from ipseity.methods.parts.image_adapter import adapters_inside
 
+    _check_regions(strong)
     told = [InstantIDOptions(**one.identity.options) for one in strong]
     folders = [_folder(options) for options in told]
     slots = list(dict.fromkeys(folders))

@@ -1,8 +1,8 @@
 """Pictures as prompts, with nothing to learn: IP-Adapter in all its kinds (arXiv:2308.06721), over diffusers' own loader."""
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ipseity.core.errors import CapabilityError, SubjectError, WeightsError
+from ipseity.core.errors import SubjectError, WeightsError
 from ipseity.core.faces import FaceEncoder, choose_face, find_face_encoder
 from ipseity.core.identity import Attachment, Identity
 from ipseity.core.options import Options
@@ -35,7 +35,7 @@ from ipseity.methods.parts.picture_encoder import check_width, find_picture_enco
 from ipseity.methods.parts.picture_prompts import PicturePrompt, PicturePrompts, Prompted
 from ipseity.methods.parts.picture_tokens import FACES, averaged, check_seen, picture_tokens, seen_by_clip
 from ipseity.methods.parts.portrait import drawn_by
-from ipseity.methods.parts.settled import SettledLearner
+from ipseity.methods.parts.settled import SettledLearner, attached, no_export
 
 LICENCE = (
     "h94/IP-Adapter is Apache-2.0 and its CLIP encoders are MIT, so its files may be used in business; "
@@ -150,8 +150,7 @@ class IPAdapter:
         )
 
     @staticmethod
-    @contextmanager
-    def attach(base: Any, attachments: Sequence[Attachment]) -> Iterator[Any]:
+    def attach(base: Any, attachments: Sequence[Attachment]) -> AbstractContextManager[Any]:
         """Put identities into a base for the length of a block: whatever asks its denoiser draws them.
 
         Each is heard by itself and added at its own strength; a `Sitting` is heard in its region alone. Identities of one
@@ -161,11 +160,7 @@ class IPAdapter:
             WeightsError: an adapter does not fit the base or the identity.
             RecipeError: `blocks` names blocks that the base does not have.
         """
-        strong = [one for one in attachments if one.scale != 0]
-        with ExitStack() as undo:
-            if strong:
-                _attach(base, strong, undo)
-            yield base
+        return attached(base, attachments, _attach)
 
     @staticmethod
     def export(identity: Identity, base: Any, form: ExportForm, folder: Path) -> list[Path]:
@@ -174,11 +169,7 @@ class IPAdapter:
         Raises:
             CapabilityError: always.
         """
-        raise CapabilityError(
-            "an identity of method 'ip_adapter' is what an encoder saw of photos",
-            "a method that trains weights",
-            "draw with `ipseity generate`",
-        )
+        raise no_export("ip_adapter", "what an encoder saw of photos")
 
 
 def _attach(base: Any, strong: Sequence[Attachment], undo: ExitStack) -> None:

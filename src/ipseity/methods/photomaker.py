@@ -1,7 +1,7 @@
 """An identity in one word: the class word's embedding fused with those of photos, nothing trained (arXiv:2312.04461)."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,7 +21,7 @@ from ipseity.methods.parts.adapter_file import AdapterFile, Kind, check_encoder,
 from ipseity.methods.parts.face_crop import framed
 from ipseity.methods.parts.low_rank import added_beside, read_low_rank
 from ipseity.methods.parts.portrait import drawn_by
-from ipseity.methods.parts.settled import SettledLearner
+from ipseity.methods.parts.settled import SettledLearner, attached, no_export
 from ipseity.methods.parts.stacked_id import Fusing, fusing_of, stacked_tokens
 from ipseity.methods.parts.worded import Worded, WordedPipeline, Wording, texts_by
 
@@ -110,8 +110,7 @@ class PhotoMaker:
         return SettledLearner(PhotoMaker, base, subject, options=told, tensors={"stacked": tokens}, facts=facts)
 
     @staticmethod
-    @contextmanager
-    def attach(base: Any, attachments: Sequence[Attachment]) -> Iterator[Any]:
+    def attach(base: Any, attachments: Sequence[Attachment]) -> AbstractContextManager[Any]:
         """Teach a base what identities' tokens stand for, for the length of a block.
 
         A prompt without the token is drawn as it is, with the checkpoint's low-rank layers on. A scale below 1 lies between
@@ -122,11 +121,7 @@ class PhotoMaker:
             RecipeError: two identities bear the same token.
             WeightsError: a checkpoint is another than the identity was made with, or does not fit the base.
         """
-        strong = [one for one in attachments if one.scale != 0]
-        with ExitStack() as undo:
-            if strong:
-                _attach(base, strong, undo)
-            yield base
+        return attached(base, attachments, _attach)
 
     @staticmethod
     def export(identity: Identity, base: Any, form: ExportForm, folder: Path) -> list[Path]:
@@ -135,11 +130,7 @@ class PhotoMaker:
         Raises:
             CapabilityError: always.
         """
-        raise CapabilityError(
-            "an identity of method 'photomaker' is a few tokens for one checkpoint",
-            "a method that trains weights",
-            "draw with `ipseity generate`",
-        )
+        raise no_export("photomaker", "a few tokens for one checkpoint")
 
 
 def _attach(base: Any, strong: Sequence[Attachment], undo: ExitStack) -> None:

@@ -1,6 +1,7 @@
-"""The learner of a method that looks at photos once and has nothing to learn."""
+"""What methods share that look at photos once and have nothing to learn: their learner, and coming and going."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from ipseity.core.drawing import DrawOptions, draw_all, pipeline_for
-from ipseity.core.errors import WeightsError
+from ipseity.core.errors import CapabilityError, WeightsError
 from ipseity.core.identity import Attachment, Identity
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch, Subject
@@ -43,6 +44,11 @@ class SettledLearner(nn.Module):
         self._method, self.base, self.subject, self.options = method, base, subject, options
         self._seen = {name: value.detach().float().cpu() for name, value in tensors.items()}
         self._facts = dict(facts)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was remarkable about the photos, a sentence each."""
+        return self._facts.get("notes", ())
 
     def trainable(self) -> Mapping[str, nn.Parameter]:
         """Give nothing: no step changes what was seen."""
@@ -87,3 +93,27 @@ class SettledLearner(nn.Module):
 
     def close(self) -> None:
         """Leave: nothing was put into the base."""
+
+
+@contextmanager
+def attached(
+    base: Any, attachments: Sequence[Attachment], put: Callable[[Any, Sequence[Attachment], ExitStack], None]
+) -> Iterator[Any]:
+    """Put identities into a base for the length of a block; those at scale 0 stay out.
+
+    Args:
+        base: what draws them.
+        attachments: identities of one method.
+        put: puts those with a scale in, and tells the stack how to take them out again; not called where none has one.
+    """
+    strong = [one for one in attachments if one.scale != 0]
+    with ExitStack() as undo:
+        if strong:
+            put(base, strong, undo)
+        yield base
+
+
+def no_export(method: str, what: str) -> CapabilityError:
+    """Say that an identity is nothing that other programs' formats hold; `what` it is instead."""
+    found = f"an identity of method '{method}' is {what}"
+    return CapabilityError(found, "a method that trains weights", "draw with `ipseity generate`")
