@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from ipseity.core import credentials, signing
 from ipseity.core.errors import Refusal, RunError, WeightsError
 from ipseity.core.identity import FORMAT, Attachment, Identity
-from ipseity.core.provenance import Seal, open_seal
+from ipseity.flows import credentials, signing
 from ipseity.flows.consent import consent_facts
 from ipseity.flows.generate import seal_for, write_picture
 from ipseity.flows.inspect import NOTHING, inspect_file
+from ipseity.flows.provenance import Seal, open_seal
 from tests.fixtures.bad_images import READ, REFUSED, photo
 
 signs = pytest.mark.skipif(not signing.can_sign(), reason="cryptography is not installed")

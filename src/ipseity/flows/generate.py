@@ -15,9 +15,9 @@ from ipseity.core.errors import RunError
 from ipseity.core.events import Event, Noticed, Progressed, Wrote
 from ipseity.core.files import writing
 from ipseity.core.identity import Attachment, Identity
-from ipseity.core.provenance import Seal, identity_hash, open_seal
 from ipseity.core.registry import find
 from ipseity.flows.consent import consent_of, holds_face
+from ipseity.flows.provenance import Seal, identity_hash, open_seal
 from ipseity.recipe import Recipe, make_recipe, parse
 from ipseity.training.machine import code_version
 

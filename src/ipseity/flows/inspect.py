@@ -10,13 +10,13 @@ from PIL import ExifTags
 from PIL import Image as Pillow
 from PIL.Image import Image
 
-from ipseity.core.credentials import Credentials, can_credential, may_hold_credentials, read_credentials
 from ipseity.core.errors import RunError, SubjectError, WeightsError
 from ipseity.core.identity import Identity
-from ipseity.core.provenance import Statement, identity_hash, read_statement
-from ipseity.core.signing import config_folder, known_key
 from ipseity.data.photos import FORMATS, read_photo
 from ipseity.flows.consent import consent_of, consent_reminder, holds_face, shows_person
+from ipseity.flows.credentials import Credentials, can_credential, may_hold_credentials, read_credentials
+from ipseity.flows.provenance import Statement, identity_hash, read_statement
+from ipseity.flows.signing import config_folder, known_key
 
 KEPT = "identity.safetensors"
 LONGEST = 2000

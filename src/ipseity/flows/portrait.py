@@ -15,7 +15,6 @@ from ipseity.core.events import Event, Noticed, Progressed, Wrote
 from ipseity.core.faces import FaceEncoder
 from ipseity.core.files import write_json
 from ipseity.core.identity import Identity, Sitting
-from ipseity.core.provenance import Seal
 from ipseity.core.registry import find, names
 from ipseity.flows.additions import few_steps, heard_by, loras_on, read_controls, rescaled
 from ipseity.flows.commission import BY_PROMPT, LoraWish, PortraitWish
@@ -23,6 +22,7 @@ from ipseity.flows.consent import consent_facts, consent_of, consent_reminder
 from ipseity.flows.generate import seal_for, write_picture
 from ipseity.flows.licences import before_fetching
 from ipseity.flows.people import KEPT, Guest, meet
+from ipseity.flows.provenance import Seal
 from ipseity.flows.scene import Scene, check_pose, read_props, set_scene
 from ipseity.flows.second_pass import Cut, cut_around, draw_again, is_small, whose
 from ipseity.flows.setting import load_encoders, start_engine

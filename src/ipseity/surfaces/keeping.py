@@ -1,7 +1,7 @@
 """The verbs that keep faith with people: `inspect` says what a picture or an identity is, `forget` deletes a subject."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,22 +74,26 @@ def _show_inspected(console: Console, data: Mapping[str, Any]) -> None:
 
 
 def _rows(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Lay plain data out as rows, tables within it with their key before each."""
-    said = {
-        key: value
-        for key, value in data.items()
-        if key not in ("kind", "file", "verdict") and value not in (None, {}, [])
-    }
-    rows: list[tuple[str, str]] = []
-    for key, value in said.items():
-        if isinstance(value, Mapping):
-            rows += [(f"{key}.{inner}" if key != "facts" else str(inner), _words(one)) for inner, one in value.items()]
-        else:
-            rows.append((key, _words(value)))
-    return rows
+    """Lay plain data out as rows, tables within it with their key before each; what is empty or said twice is left out."""
+    said_twice = {"words"} if data.get("facts") else set[str]()  # other programs' chunks hold the same once more
+    told = {key: value for key, value in data.items() if key not in {"kind", "file", "verdict", *said_twice}}
+    return [row for key, value in told.items() for row in _flat(value if key == "facts" else {key: value})]
+
+
+def _flat(data: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in data.items():
+        several = isinstance(value, list) and len(value) > 1
+        for number, one in enumerate(value if isinstance(value, list) else [value]):
+            name = f"{above}{key}" + (f" {number + 1}" if several else "")
+            if isinstance(one, Mapping):
+                yield from _flat(one, f"{name}.")
+            elif one not in (None, ""):
+                yield name, _words(one)
 
 
 def _words(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -97,14 +101,18 @@ def _show_forgotten(console: Console, data: Mapping[str, Any]) -> None:
     deleted = data["deleted"]
     files, size = sum(one["files"] for one in data["goes"]), sum(one["bytes"] for one in data["goes"])
     head = "Deleted" if deleted else "Would be deleted (nothing is yet; repeat with --yes)"
-    console.print(_clean(f"{head}, of {data['subject']}: {files} files, {size / 2**20:.1f} MiB", style="bold"))
+    console.print(_clean(f"{head}, of {data['subject']}: {_files(files)}, {size / 2**20:.1f} MiB", style="bold"))
     for one in data["goes"]:
-        console.print(_clean(f"  {one['path']}  ({one['what']}, {one['files']} files)"), soft_wrap=True)
+        console.print(_clean(f"  {one['path']}  ({one['what']}, {_files(one['files'])})"), soft_wrap=True)
     if data["stays"]:
         console.print(_clean("Left" if deleted else "Would be left", style="bold"))
     for one in data["stays"]:
         console.print(_clean(f"  {one['path']}  ({one['why']})"), soft_wrap=True)
     console.print(_clean("Copies made elsewhere, backups and snapshots of the disk are out of reach.", style="dim"))
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def _clean(words: str, style: str = "") -> Text:

@@ -1,7 +1,7 @@
 """What a picture says of itself, and whether that still holds.
 
 Facts stand as JSON in a PNG text chunk, with a hash of the pixels and an Ed25519 signature, so that they are read and checked
-wherever PNG is; the same facts stand in content credentials (`ipseity.core.credentials`) where that package is installed.
+wherever PNG is; the same facts stand in content credentials (`ipseity.flows.credentials`) where that package is installed.
 Other programs read the chunks `parameters` and `ipseity`, which stay as they were.
 """
 
@@ -21,10 +21,10 @@ from PIL.Image import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from ipseity.core.credentials import add_credentials, can_credential
 from ipseity.core.errors import MissingPackage, RecipeError, Refusal
 from ipseity.core.files import writing
-from ipseity.core.signing import SigningKey, config_folder, holds, key_name, own_key
+from ipseity.flows.credentials import add_credentials, can_credential
+from ipseity.flows.signing import SigningKey, config_folder, holds, key_name, own_key
 
 FORMAT = "ipseity.picture.1"
 CHUNK = "ipseity.provenance"

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ipseity.core import credentials, provenance, signing
-from ipseity.core.credentials import add_credentials, read_credentials
 from ipseity.core.errors import MissingPackage, RecipeError, RunError
-from ipseity.core.provenance import CHUNK, Seal, identity_hash, open_seal, read_statement
-from ipseity.core.signing import FILE, config_folder, known_key, own_key
+from ipseity.flows import credentials, provenance, signing
+from ipseity.flows.credentials import add_credentials, read_credentials
+from ipseity.flows.provenance import CHUNK, Seal, identity_hash, open_seal, read_statement
+from ipseity.flows.signing import FILE, config_folder, known_key, own_key
 
 signs = pytest.mark.skipif(not signing.can_sign(), reason="cryptography is not installed")
 credits_ = pytest.mark.skipif(not credentials.can_credential(), reason="c2pa-python is not installed")

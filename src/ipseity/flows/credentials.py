@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from ipseity.core.errors import MissingPackage
-from ipseity.core.signing import SigningKey
+from ipseity.flows.signing import SigningKey
 
 LABEL = "io.github.ipseity.picture"
 """Name of the assertion that holds our facts."""
