@@ -80,3 +80,38 @@ def test_levels_are_the_checkpoints_own_and_all_of_them_come():
     assert torch.equal(torch.bincount(levels, minlength=50) > 0, torch.ones(50, dtype=torch.bool))
     torch.testing.assert_close(t, (levels + 1) / 50)
     assert t.mean().item() == pytest.approx(0.51, abs=0.02)
+
+
+def test_an_error_that_cells_average_away_counts_for_the_finest_scale_alone():
+    board = torch.ones(3, 4, 4, 4)
+    board[:, :, ::2, 1::2] = board[:, :, 1::2, ::2] = -1.0  # a chessboard: each cell of 2 x 2 sums to nothing
+    seen = {
+        name: denoising_loss(base(wrong), BATCH, Rng(0), DenoisingOptions(loss_scales={1: 1.0, 2: 3.0}))["subject"]
+        for name, wrong in (("board", board), ("everywhere", 1.0))
+    }
+    torch.testing.assert_close(seen["board"], torch.full((2,), 0.25), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(seen["everywhere"], torch.full((2,), 1.0), rtol=1e-3, atol=1e-5)
+
+
+def test_a_mask_weighs_cells_of_every_scale():
+    mask = torch.zeros(3, 1, 4, 4)
+    mask[:, :, :2] = 1
+    wrong = torch.zeros(3, 4, 4, 4)
+    wrong[:, :, 2:] = 1.0  # the error lies outside the mask
+    masked = Batch(BATCH.latents, BATCH.captions, BATCH.is_subject, BATCH.cond, mask=mask)
+    options = DenoisingOptions(mask_floor=0.25, loss_scales={2: 1.0})
+    seen = denoising_loss(base(wrong), masked, Rng(0), options)["subject"]
+    torch.testing.assert_close(seen, torch.full((2,), 0.2), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("mean", "low", "high"), [(-6.0, 0.0, 0.05), (6.0, 0.95, 1.0)])
+def test_levels_follow_the_normal_that_was_asked_for(mean: float, low: float, high: float):
+    denoising_loss(base(0.5, heard := []), BATCH, Rng(0), DenoisingOptions(logit_mean=mean, logit_std=0.5))
+    t = heard[0][0]
+    assert low < t.min() and t.max() <= high
+
+
+@pytest.mark.parametrize("wrong", [{}, {0: 1.0}, {1: -1.0, 2: 2.0}, {1: 0.0}])
+def test_scales_that_mean_nothing_are_refused(wrong: dict[int, float]):
+    with pytest.raises(ValueError, match="loss_scales"):
+        DenoisingOptions(loss_scales=wrong)

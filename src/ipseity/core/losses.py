@@ -1,6 +1,9 @@
 """Losses as pure functions `(prediction, target, mask) -> (B,)`, unreduced over the batch."""
 
+from collections.abc import Mapping
+
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,6 +20,34 @@ def squared_error(
         return error.flatten(1).mean(1)
     weight = mask.float().expand_as(error)
     return (error * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1e-6)
+
+
+def multiscale_error(
+    prediction: Float[Tensor, "B C h w"],
+    target: Float[Tensor, "B C h w"],
+    mask: Float[Tensor, "B 1 h w"] | None = None,
+    *,
+    scales: Mapping[int, float],
+) -> Float[Tensor, "B"]:
+    """Average the squared error of the difference pooled over square cells, several sizes of cells together.
+
+    Args:
+        prediction: what the network gave.
+        target: what it should have given.
+        mask: weights of places, pooled as the difference is.
+        scales: side of the cells in latents -> what that size counts; 1 is the plain squared error. Counts are normalized. A
+            side that does not divide the latents' leaves the last rows and columns out.
+
+    Source:
+        arXiv:2301.11093, section 3.2 (multiscale training loss).
+    """
+    difference = prediction.float() - target.float()
+    total = torch.zeros(len(difference), device=difference.device)
+    for side, count in scales.items():
+        pooled = difference if side == 1 else F.avg_pool2d(difference, side)
+        weights = mask if mask is None or side == 1 else F.avg_pool2d(mask.float(), side)
+        total = total + count * squared_error(pooled, torch.zeros_like(pooled), weights)
+    return total / sum(scales.values())
 
 
 def huber(

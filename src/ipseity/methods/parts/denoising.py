@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
-from ipseity.core.losses import squared_error
+from ipseity.core.losses import multiscale_error
 from ipseity.core.noise import draw_levels
 from ipseity.core.options import Options
 from ipseity.core.rng import Rng
@@ -24,29 +24,44 @@ class DenoisingOptions(Options):
     """Weigh noise levels by min(SNR, gamma), as arXiv:2303.09556 does with 5; unset weighs all alike."""
     mask_floor: float | None = Field(None, ge=0, le=1)
     """Weight of places outside the subject's mask, 1 inside; unset weighs all places alike."""
+    logit_mean: float | None = None
+    """Draw noise levels as the sigmoid of a normal with this mean (above 0 leans towards noise), as arXiv:2403.03206 does with
+    0; unset draws them as the base's path does."""
+    logit_std: float = Field(1.0, gt=0)
+    """Spread of that normal."""
+    loss_scales: dict[int, float] = {1: 1.0}
+    """Side of the cells in latents that errors are averaged over -> what that size counts (arXiv:2301.11093)."""
+
+    @field_validator("loss_scales")
+    @classmethod
+    def _sensible(cls, given: dict[int, float]) -> dict[int, float]:
+        if not given or min(given) < 1 or min(given.values()) < 0 or sum(given.values()) <= 0:
+            raise ValueError("sides are 1 or more, counts 0 or more and not all 0")
+        return given
 
 
 def denoising_loss(base: Any, batch: Batch, rng: Rng, options: DenoisingOptions) -> dict[str, Float[Tensor, "b"]]:
     """Corrupt latents at chance levels and compare what the base predicts with what it should.
 
-    Levels are drawn as the base's path draws them: evenly over those that a diffusion checkpoint was trained on, around
-    the middle of a flow. All sums are made in fp32; the base computes
-    in its own format, or in the engine's.
+    Unless the options say otherwise, levels are drawn as the base's path draws them: evenly over those that a diffusion
+    checkpoint was trained on, around the middle of a flow. All sums are made in fp32; the base computes in its own format,
+    or in the engine's.
 
     Args:
         base: the base, with whatever learns inside it.
         batch: latents with captions or with their encoding.
         rng: a place of its own for this batch.
-        options: weights of levels and places.
+        options: levels, and weights of levels, places and scales.
 
     Returns:
         Squared errors, one a sample, under "subject" and "regularization"; a name without samples is absent.
     """
     latents = batch.latents.to(base.device).float()
     noise = rng.fork("noise").normal(latents.shape, like=latents)
-    t = base.path.draw(len(latents), rng.fork("t")).to(latents.device)
+    t = _levels(base, len(latents), rng.fork("t"), options).to(latents.device)
     predicted = base.predict(base.path.corrupt(latents, noise, t), t, condition(base, batch))
-    each = squared_error(predicted, base.path.target(latents, noise, t), _weights(batch, options, latents.device))
+    mask = _weights(batch, options, latents.device)
+    each = multiscale_error(predicted, base.path.target(latents, noise, t), mask, scales=options.loss_scales)
     if options.snr_gamma is not None:
         each = each * base.path.snr_weight(t, options.snr_gamma)
     is_subject = batch.is_subject.to(each.device)
@@ -59,6 +74,13 @@ def condition(base: Any, batch: Batch) -> Cond:
     if batch.cond is not None:
         return batch.cond
     return replace(base.encode_text(batch.captions), size_hints=batch.size_hints)
+
+
+def _levels(base: Any, count: int, rng: Rng, options: DenoisingOptions) -> Float[Tensor, "b"]:
+    if options.logit_mean is None:
+        return base.path.draw(count, rng)
+    leaning = torch.sigmoid(options.logit_mean + options.logit_std * rng.normal((count,)))
+    return leaning.clamp(1 / base.path.num_levels, 1)
 
 
 def _weights(batch: Batch, options: DenoisingOptions, device: torch.device) -> Tensor | None:
