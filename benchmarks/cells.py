@@ -47,11 +47,23 @@ class Cell:
     labels: Mapping[str, str | int]
     """What it stands for in the table."""
     recipe: Mapping[str, Any]
+    weight: float = 1.0
+    """How long it takes beside the others; only ratios count."""
 
     @property
     def name(self) -> str:
         """Say which one it is."""
         return ", ".join(f"seed {value}" if key == "seed" else str(value) for key, value in self.labels.items())
+
+
+@dataclass(frozen=True)
+class Work:
+    """What runs a cell, and what reads its numbers."""
+
+    module: str
+    """Runs the recipe that comes as JSON on the standard input."""
+    read: Callable[[Cell], Row | None]
+    """Gives None where the cell has not ended."""
 
 
 @dataclass(frozen=True)
@@ -128,23 +140,47 @@ class Board:
 
     Args:
         cells: in the order of need.
+        work: what runs and reads them.
     """
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        self.cells, self.began = cells, time.monotonic()
-        self.rows = {number: row for number, cell in enumerate(cells) if (row := read_row(cell)) is not None}
+    def __init__(self, cells: Sequence[Cell], work: Work) -> None:
+        self.cells, self.work, self.began = cells, work, time.monotonic()
+        self.rows = {number: row for number, cell in enumerate(cells) if (row := work.read(cell)) is not None}
         self.failed: dict[int, str] = {}
         self.took: list[float] = []
+        """Seconds of the cells that ran now, each divided by its weight."""
         self.found = len(self.rows)
 
-    def fits(self, hours: float) -> bool:
-        """Whether a run like those before it would end within the hours."""
-        usual = statistics.median(self.took) if self.took else 0
-        return time.monotonic() - self.began + usual < hours * 3600
+    @property
+    def usual(self) -> float:
+        """Give the seconds of a cell of weight 1, as far as is known."""
+        return statistics.median(self.took) if self.took else 0.0
+
+    def fits(self, number: int, hours: float) -> bool:
+        """Whether a cell would end within the hours, if it runs like those before it."""
+        return time.monotonic() - self.began + self.usual * self.cells[number].weight < hours * 3600
+
+    def rest(self) -> float:
+        """Give the hours that the cells without numbers would take, one after the other."""
+        there = self.rows.keys() | self.failed.keys()
+        return self.usual * sum(cell.weight for number, cell in enumerate(self.cells) if number not in there) / 3600
+
+    def forecast(self, jobs: int, hours: float) -> str:
+        """Say, from what has been measured, how long everything takes."""
+        weights = [cell.weight for number, cell in enumerate(self.cells) if number not in self.rows]
+        room, held = jobs * (hours * 3600 - (time.monotonic() - self.began)), 0
+        for weight in weights:
+            room -= self.usual * weight
+            held += room >= 0
+        total = self.usual * sum(cell.weight for cell in self.cells) / 3600
+        return (
+            f"Measured: all {len(self.cells)} cells from nothing would take {total / jobs:.2f} h with --jobs {jobs}; the "
+            f"{len(weights)} that are left {self.rest() / jobs:.2f} h, of which --hours {hours:g} holds about {held}."
+        )
 
     def enter(self, number: int, error: str, seconds: float) -> str:
         """Take down how a cell ended, and say it."""
-        row, name = read_row(self.cells[number]), self.cells[number].name
+        row, name = self.work.read(self.cells[number]), self.cells[number].name
         if row is None:
             where = str(Path(self.cells[number].recipe["subject"]["photos"]).parent)
             # a page tells no one's folders, nor the module an error comes from
@@ -152,9 +188,8 @@ class Board:
             self.failed[number] = told or "no report was written"
             return f"[{name}] failed: {self.failed[number]}"
         self.rows[number] = row
-        self.took.append(seconds)
-        rest = statistics.median(self.took) * (len(self.cells) - len(self.rows) - len(self.failed)) / 3600
-        return f"[{name}] {seconds:.0f} s; the rest would take {rest:.2f} h, divided by the number of jobs"
+        self.took.append(seconds / self.cells[number].weight)
+        return f"[{name}] {seconds:.0f} s; the rest would take {self.rest():.2f} h, divided by the number of jobs"
 
     def standing(self) -> Standing:
         """Say how far the comparison has come."""
@@ -166,7 +201,9 @@ class Board:
         return Standing([self.rows[number] for number in sorted(self.rows)], left, len(self.cells))
 
 
-def run_cells(cells: Sequence[Cell], *, jobs: int, hours: float, show: Callable[[Standing], None]) -> str:
+def run_cells(
+    cells: Sequence[Cell], *, jobs: int, hours: float, show: Callable[[Standing], None], work: Work | None = None
+) -> str:
     """Run what time allows, in order; finished cells are read, not run.
 
     Args:
@@ -174,11 +211,12 @@ def run_cells(cells: Sequence[Cell], *, jobs: int, hours: float, show: Callable[
         jobs: processes at once.
         hours: a cell is begun only when one like those before it would end within them.
         show: told how things stand after each finished cell, and at the end.
+        work: what runs and reads a cell; unset means an ordinary run with its report.
 
     Returns:
         A sentence on the time.
     """
-    board = Board(cells)
+    board = Board(cells, work or Work("benchmarks.cells", read_row))
     print(f"{len(cells)} cells; {board.found} are finished already.", flush=True)
     try:
         _run_missing(board, jobs, hours, show)
@@ -190,22 +228,27 @@ def run_cells(cells: Sequence[Cell], *, jobs: int, hours: float, show: Callable[
 
 
 def _run_missing(board: Board, jobs: int, hours: float, show: Callable[[Standing], None]) -> None:
-    waiting = iter([number for number in range(len(board.cells)) if number not in board.rows])
+    waiting = [number for number in range(len(board.cells)) if number not in board.rows]
     running: dict[Future[str], tuple[int, float]] = {}
-    with _processes(jobs) as begin:
+    told = False
+    with _processes(jobs, board.work.module) as begin:
         while True:
-            while len(running) < jobs and board.fits(hours) and (number := next(waiting, None)) is not None:
+            while waiting and len(running) < jobs and board.fits(waiting[0], hours):
+                number = waiting.pop(0)
                 running[begin(board.cells[number])] = (number, time.monotonic())
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 number, since = running.pop(future)
                 print(board.enter(number, future.result(), time.monotonic() - since), flush=True)
+                if board.took and not told:
+                    print(board.forecast(jobs, hours), flush=True)
+                    told = True
                 show(board.standing())
 
 
 @contextmanager
-def _processes(jobs: int) -> Iterator[Callable[[Cell], "Future[str]"]]:
+def _processes(jobs: int, module: str) -> Iterator[Callable[[Cell], "Future[str]"]]:
     """Give what begins a cell in a process of its own; at an interrupt each one saves where it stands and ends."""
     alive: set[subprocess.Popen[str]] = set()
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} if jobs > 1 else {}
@@ -215,7 +258,7 @@ def _processes(jobs: int) -> Iterator[Callable[[Cell], "Future[str]"]]:
 
     def work(cell: Cell) -> str:
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.cells"], env=env, text=True, start_new_session=True,
+            [sys.executable, "-m", module], env=env, text=True, start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         alive.add(process)
@@ -223,10 +266,11 @@ def _processes(jobs: int) -> Iterator[Callable[[Cell], "Future[str]"]]:
         process.stdin.write(json.dumps(cell.recipe))
         process.stdin.close()
         said = ""
-        for line in process.stdout:
-            said = line.strip() or said
-            if line.startswith(("{", "Error")):
-                print(f"[{cell.name}] {line.rstrip()}", flush=True)
+        with process.stdout:
+            for line in process.stdout:
+                said = line.strip() or said
+                if line.startswith(("{", "Error")):
+                    print(f"[{cell.name}] {line.rstrip()}", flush=True)
         alive.discard(process)
         return "" if process.wait() == 0 else f"{said} (exit {process.returncode})"
 
