@@ -34,6 +34,10 @@ CAPTIONS, REGULARIZATIONS = ("plain", "structured"), ("none", "class_images", "s
 MORE = ("output_preservation", "l2")
 """Regularizations that show no pictures; compared when asked for."""
 BASELINE: Arm = ("plain", "class_images")
+COLUMNS = (*KEYS, "leakage/efficientnet_lite2", "leakage/toy_vit")
+"""What is shown: leakage is how much nearer the subject the plain class word came, so less is better."""
+BESIDE = {"before": "untrained base", "reach": "photos decoded"}
+"""Kinds of scores that no combination changes."""
 SPLITS = Path(__file__).parent / "splits.toml"
 Block = dict[Arm, Row]
 
@@ -76,13 +80,16 @@ def page(standing: Standing, chosen: argparse.Namespace) -> str:
         f"Means over subjects and seeds for which all combinations ran (subjects: {len(subjects)}; runs of each combination: {len(whole)}); "
         "in brackets the paired difference to plain captions with class images and its 95 % interval over subjects. "
         "Without regularization a step shows one picture, else two.\n",
-        "| captions | regularization | runs | " + " | ".join(KEYS) + " | runs with flags |", "|---|---|---|" + "---|" * len(KEYS) + "---|",
+        "| captions | regularization | runs | " + " | ".join(COLUMNS) + " | runs with flags |", "|---|---|---|" + "---|" * len(COLUMNS) + "---|",
     ]  # fmt: skip
     for arm in arms(chosen) if whole else ():
-        words = [compared(whole, arm, key) for key in KEYS]
+        words = [compared(whole, arm, key) for key in COLUMNS]
         raised = [flag for block in whole.values() for flag in block[arm]["flags"]]
         told = ", ".join(f"{raised.count(name)} {name}" for name in sorted(set(raised))) or "0"
         lines.append(f"| {arm[0]} | {arm[1]} | {len(whole)} | " + " | ".join(words) + f" | {told} |")
+    for kind, title in BESIDE.items() if whole else ():
+        words = [compared(whole, BASELINE, f"{kind}/{key}") for key in COLUMNS]
+        lines.append(f"| {title} | - | - | " + " | ".join(words) + " | - |")
     return "\n".join([*lines, "", *flags(standing.rows), *closing(standing)]) + "\n"
 
 

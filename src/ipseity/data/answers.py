@@ -20,6 +20,12 @@ _PREPOSITION = re.compile(
     "beneath|beside|between|beyond|by|during|floating|from|in|inside|near|next|on|onto|opposite|outside|over|past|"
     "surrounded|through|throughout|under|underneath|upon|with|within"
 )
+_SLOT_WORDS = {"size": ("size",), "shape": ("shape",), "colour": ("color", "colour")}
+"""Nouns that models put behind an adjective and the caption does not say."""
+_FORM_WORDS = re.compile(r"\b(?:phrases?|adjectives?|placeholders?|json)\b", re.IGNORECASE)
+"""What small models say of the list instead of filling it: "first phrase"."""
+_STUCK = re.compile(r"\b(\w+)[ -]\1\b|\w+(?:-\w+){4}", re.IGNORECASE)
+"""A word said twice running, or words chained without end."""
 _NO_ADJECTIVE = re.compile("at|for|from|in|is|like|of|on|or|that|the|to|with|which")
 _UNSAID = re.compile("an?|the|its|his|her|their|of|colored|shaped|toned|looking")
 """Words that make no difference between two phrases."""
@@ -135,7 +141,8 @@ def _unwrapped(text: str, question: Question) -> str:
     if slot == "motion":
         text = re.sub(r"^(?:is|are)\s+", "", text, flags=re.IGNORECASE)
     if slot in ADJECTIVES:
-        tails = _PICTURE if slot == "quality" else (question.class_noun, _plural(question.class_noun))
+        nouns = (question.class_noun, _plural(question.class_noun), *_SLOT_WORDS.get(slot, ()))
+        tails = _PICTURE if slot == "quality" else nouns
         text = re.sub(rf"\s+(?:{'|'.join(map(re.escape, tails))})$", "", text, flags=re.IGNORECASE)
     return text
 
@@ -146,14 +153,17 @@ def _fits(text: str, question: Question) -> bool:
         return False
     if re.search(r"[^\w\s'&+-]|_", text) or not re.search(r"[a-zA-Z]", text) or "etc" in words:
         return False  # commas, brackets and slashes mean a list, an aside or code
+    if _FORM_WORDS.search(text) or _STUCK.search(text) or text.lower() in _SLOT_WORDS.get(question.slot, ()):
+        return False
     return _says_it_once(text, question) and _stands(words, question.slot)
 
 
 def _says_it_once(text: str, question: Question) -> bool:
     noun = question.class_noun
+    shown = any(says(text, word) for word in _PICTURE)
     if question.slot == "siblings":
-        return text.lower() not in (noun.lower(), _plural(noun).lower())
-    if question.slot == "quality" and any(says(text, word) for word in _PICTURE):
+        return text.lower() not in (noun.lower(), _plural(noun).lower()) and not shown
+    if question.slot in ADJECTIVES and shown:
         return False
     return not says(text, noun) and not says(text, _plural(noun))
 

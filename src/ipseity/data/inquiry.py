@@ -48,8 +48,8 @@ class Speaker(Protocol):
     notices: list[str]
     """What was unusual, in sentences; whoever tells them empties the list."""
 
-    def say(self, question: str, *, seed: int) -> str:
-        """Answer a question in the model's own words."""
+    def say(self, question: str, *, num_asked: int, seed: int) -> str:
+        """Answer a question that asks for so many phrases, in the model's own words."""
         ...
 
 
@@ -153,9 +153,11 @@ class _Inquiry:
         ):
             missing = question.count - len(known)
             # a quarter more than is missing, for some will come twice or not fit
-            text = question.text(min(options.at_once, missing + -(-missing // 4)), known)
+            num_asked = min(options.at_once, missing + -(-missing // 4))
             try:
-                answer = self._answer(text, Rng(options.seed, (question.slot, turn)))
+                answer = self._answer(
+                    question.text(num_asked, known), num_asked, Rng(options.seed, (question.slot, turn))
+                )
             except Refusal as error:
                 raise self._broken_off(error) from error
             grown = self._records[place].model_copy(update={"answers": (*self._records[place].answers, answer)})
@@ -168,12 +170,12 @@ class _Inquiry:
         while self._speaker and self._speaker.notices:
             yield Noticed(self._speaker.notices.pop(0))
 
-    def _answer(self, text: str, rng: Rng) -> tuple[str, ...]:
+    def _answer(self, text: str, num_asked: int, rng: Rng) -> tuple[str, ...]:
         """Ask until the answer can be read; what cannot may differ under another seed."""
         speaker = self._speaker = self._speaker or _speaker(self._options)
         said = ""
         for attempt in range(self._options.retries + 1):
-            said = speaker.say(text, seed=rng.fork(attempt).integer(2**31))
+            said = speaker.say(text, num_asked=num_asked, seed=rng.fork(attempt).integer(2**31))
             try:
                 return read_answer(said)
             except ValueError:

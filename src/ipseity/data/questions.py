@@ -1,5 +1,6 @@
 """What a language model is asked, slot by slot, so that its phrases fit the caption format."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ from pydantic import Field
 
 from ipseity.core.options import Options
 from ipseity.core.words import counted, is_plural
-from ipseity.data.phrases import Category, category
+from ipseity.data.phrases import Category, category, siblings
 
 _REPEATED = 80
 """Phrases that a question tells not to repeat, at most: small models lose the thread of long ones."""
@@ -142,7 +143,9 @@ class Question:
             lines.append(f"Phrases of the right form: {_listed(self._form.examples)}.")
         if known:
             lines.append(f"Give none of these again: {_listed(known[-_REPEATED:])}.")
-        lines.append('Answer with nothing but JSON of this form: {"phrases": ["first phrase", "second phrase"]}')
+        # small models repeat what the form holds: phrases that fit do no harm, and dots are no phrases
+        form = json.dumps({"phrases": self._form.examples or siblings(noun)[:3] or ("...", "...")})
+        lines.append(f"Answer with nothing but JSON of this form: {form}")
         return "\n".join(lines)
 
     @property

@@ -9,6 +9,8 @@ from ipseity.core.weights import check_loaded, locate, quiet, unreadable, weight
 _PATTERNS = ("*.json", "*.txt", "*.model", "*.jinja", "model.safetensors", "model-0*.safetensors")
 _OPENING = '{"phrases": ["'
 """The first words of every answer: small models go on in JSON once they are in it."""
+_NOTHING = " " * 32
+"""Blanks that some models go on with instead of an answer."""
 _MIN_ROOM = 16
 
 
@@ -16,7 +18,7 @@ class LocalSpeaker:
     """A language model in memory, in any layout that transformers reads as text generation.
 
     Args:
-        model: folder, or Hub id in the local cache.
+        model: folder, `.gguf` file (transformers reads those with the package `gguf`), or Hub id in the local cache.
         temperature: how freely it speaks; 0 takes the likeliest word each time.
         max_tokens: longest answer, in tokens.
 
@@ -33,11 +35,12 @@ class LocalSpeaker:
         self._model.to(self._device)
         self.notices: list[str] = []
 
-    def say(self, question: str, *, seed: int) -> str:
+    def say(self, question: str, *, num_asked: int, seed: int) -> str:
         """Answer a question; equal seeds give equal answers on one machine.
 
         Args:
             question: what the user of a chat would write.
+            num_asked: phrases that it asks for; a model that says more is stopped there.
             seed: decides the words where the temperature is above 0.
 
         Raises:
@@ -59,18 +62,23 @@ class LocalSpeaker:
                 **told,
                 **freely,
                 max_new_tokens=self._room(length),
-                stopping_criteria=StoppingCriteriaList([self._ends(length)]),
+                stopping_criteria=StoppingCriteriaList([self._ends(length, num_asked)]),
                 pad_token_id=self._silence(),
             )
         return _OPENING + self._tokenizer.decode(tokens[0, length:], skip_special_tokens=True)
 
-    def _ends(self, length: int) -> Any:
-        """Stop at the bracket that closes the list; the library's own stop strings fail on some tokenizers."""
+    def _ends(self, length: int, num_asked: int) -> Any:
+        """Stop at the bracket that closes the list, and where a small model would go on for ever.
+
+        The library's own stop strings fail on some tokenizers.
+        """
         import torch
 
         def closed(tokens: Any, _scores: Any, **_more: Any) -> Any:
-            newest = self._tokenizer.decode(tokens[0, max(length, tokens.shape[1] - 4) :])
-            return torch.full((tokens.shape[0],), "]" in newest, device=tokens.device, dtype=torch.bool)
+            said = self._tokenizer.decode(tokens[0, length:])
+            # the opening holds the first of the quotes; a comma has to follow the last phrase that counts
+            is_over = "]" in said or said.count('"') >= 2 * num_asked or said.endswith(_NOTHING)
+            return torch.full((tokens.shape[0],), is_over, device=tokens.device, dtype=torch.bool)
 
         return closed
 
@@ -105,7 +113,7 @@ def _folder(model: str) -> Path:
     except WeightsError as error:
         raise WeightsError(
             f"there is no language model '{model}' on this machine",
-            "a folder in the transformers layout with safetensors files, or a Hub id that is in the local cache",
+            "a folder in the transformers layout with safetensors files, a .gguf file, or a Hub id that is in the local cache",
             "check `model`, fetch it once with `hf download`, or name an `endpoint`",
         ) from error
 
@@ -118,12 +126,15 @@ def _load(folder: Path) -> tuple[Any, Any]:
         weight_files(folder)
     maker: Any = AutoModelForCausalLM  # the library does not type the pair that it gives with its loading report
     trusted: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    form: dict[str, Any] = {"dtype": "auto", "use_safetensors": True}
+    if folder.suffix == ".gguf":
+        trusted["gguf_file"], form, home = folder.name, {"dtype": "float32"}, folder.parent
+    else:
+        home = folder
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder, **trusted)
-            model, told = maker.from_pretrained(
-                folder, dtype="auto", use_safetensors=True, output_loading_info=True, **trusted
-            )
+            tokenizer = AutoTokenizer.from_pretrained(home, **trusted)
+            model, told = maker.from_pretrained(home, output_loading_info=True, **form, **trusted)
     except (OSError, ValueError, ImportError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise unreadable(folder, error) from error
     check_loaded(str(folder), model, told)

@@ -201,7 +201,7 @@ def new(
 def phrases(
     class_noun: Annotated[str, typer.Argument(help="What the subject is, as one would say it.")],
     model: Annotated[
-        str, typer.Option(help="Name of the model at the endpoint, or a local folder without --endpoint.")
+        str, typer.Option(help="Name of the model at the endpoint; without --endpoint, a local folder or .gguf file.")
     ],
     endpoint: Annotated[
         str | None, typer.Option(help="Base URL of an OpenAI-compatible server: http://127.0.0.1:11434/v1.")
