@@ -15,7 +15,16 @@ from ipseity.core.errors import Failure, RunError
 from ipseity.core.events import Noticed, Progressed
 from ipseity.core.types import Request
 from ipseity.data import synthesis
-from ipseity.data.synthesis import artist, draw_once, read_set, sampler_facts, set_folder, synthesize
+from ipseity.data.filters import FilterOptions, Sieve
+from ipseity.data.synthesis import (
+    artist,
+    draw_once,
+    read_set,
+    sampler_facts,
+    set_folder,
+    synthesize,
+    tell_left_out,
+)
 
 DRAW = DrawOptions(num_inference_steps=1, guidance_scale=1.0, batch_size=2)
 REQUESTS = tuple(
@@ -40,11 +49,13 @@ def pictures(root: Path) -> dict[str, int]:
 
 def test_a_set_is_drawn_and_read(base, tmp_path: Path):
     folder, events = make(base, tmp_path)
-    assert [(event.done, event.total) for event in events if isinstance(event, Progressed)] == [
-        (0, 5),
-        (2, 5),
-        (4, 5),
-        (5, 5),
+    told = [(event.stage, event.done) for event in events if isinstance(event, Progressed)]
+    assert told == [
+        ("synthesize", 0),
+        ("synthesize", 2),
+        ("synthesize", 4),
+        ("synthesize", 5),
+        ("look over the set", 5),
     ]
     pairs = read_set(folder)
     assert tuple(request for request, _ in pairs) == REQUESTS
@@ -68,8 +79,11 @@ def test_what_is_there_is_never_made_again(base, tmp_path: Path):
     assert few != many and len(before) == 3 and before.items() <= pictures(tmp_path).items()
     assert any("3 of 5" in event.message for event in events if isinstance(event, Noticed))
     _, events = make(base, tmp_path)
-    assert [event for event in events if isinstance(event, Progressed)] == [Progressed("synthesize", 5, 5)]
+    told = [Progressed("synthesize", 5, 5), Progressed("look over the set", 5, 5)]
+    assert [event for event in events if isinstance(event, Progressed)] == told
     assert len(read_set(few)) == 3
+    _, events = make(base, tmp_path)
+    assert events == told[:1], "a set that stands is not looked over again"
 
 
 def test_interrupted_it_goes_on(base, tmp_path: Path):
@@ -150,27 +164,87 @@ def test_manifests_may_not_point_elsewhere(base, tmp_path: Path):
         read_set(folder)
 
 
-def drawing(monkeypatch, flat: set[int]):
-    """Let the pipeline give black frames at some seeds, as a broken sampler does."""
-    genuine = synthesis.draw
+def drawing(monkeypatch, flat, alike=None):
+    """Let the pipeline give black frames at some seeds, as a broken sampler does, or what it drew at another seed."""
+    genuine, kept = synthesis.draw, {}
 
     def draw(pipeline, prompts, seeds, options):
         at = iter(seeds)
         for images in genuine(pipeline, prompts, seeds, options):
-            yield [Image.new("RGB", image.size) if next(at) in flat else image for image in images]
+            named = [(next(at), image) for image in images]
+            kept.update(named)
+            shown = [(seed, kept[(alike or {}).get(seed, seed)]) for seed, _ in named]
+            yield [Image.new("RGB", image.size) if seed in flat else image for seed, image in shown]
 
     monkeypatch.setattr(synthesis, "draw", draw)
+
+
+def told(events) -> str:
+    return " ".join(event.message for event in events if isinstance(event, Noticed))
 
 
 def test_flat_pictures_are_counted_told_and_left_out(base, tmp_path: Path, monkeypatch):
     drawing(monkeypatch, {1, 3})
     folder, events = make(base, tmp_path)
-    assert any(
-        "2 of 5 regularization pictures are one flat color" in event.message
-        for event in events
-        if isinstance(event, Noticed)
-    )
+    assert "2 of 5 regularization pictures are left out of the set (2 one flat color)" in told(events)
     assert [request.seed for request, _ in read_set(folder)] == [0, 2, 4]
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert [row.get("left_out") for row in manifest["pictures"]] == [
+        None,
+        "one flat color",
+        None,
+        "one flat color",
+        None,
+    ]
+    assert manifest["counts"] == {"asked": 5, "left_out": {"one flat color": 2}}
+    assert len(pictures(tmp_path)) == 5, "what is left out stays in the pool"
+    assert told(make(base, tmp_path)[1]) == tell_left_out(folder) != "", "it is told each time"
+
+
+def test_near_duplicates_are_marked_and_other_filters_make_another_set(base, tmp_path: Path, monkeypatch):
+    drawing(monkeypatch, {}, alike={1: 0, 4: 0})
+    folder, events = make(base, tmp_path)
+    assert "(2 near-duplicate)" in told(events)
+    rows = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["pictures"]
+    assert rows[4]["left_out"] == f"near-duplicate of '{REQUESTS[0].prompt}' at seed 0"
+    assert [request.seed for request, _ in read_set(folder)] == [0, 2, 3]
+    there = pictures(tmp_path)
+    whole = Sieve(FilterOptions(filter_copies=False))
+    other = set_folder(tmp_path, artist(base), REQUESTS, DRAW, filters=whole.options)
+    list(synthesize(base, REQUESTS, other, DRAW, sieve=whole))
+    assert other != folder and len(read_set(other)) == 5 and pictures(tmp_path) == there
+
+
+def test_other_weights_of_the_evaluator_look_again(base, tmp_path: Path):
+    class Likes:
+        name = "likes"
+
+        def __init__(self, worst: int) -> None:
+            self.worst = worst
+
+        def embed(self, pixels):
+            return torch.tensor([[float(row != self.worst)] for row in range(len(pixels))])
+
+        def embed_text(self, prompts):
+            return torch.ones(len(prompts), 1)
+
+    options, kept = FilterOptions(filter_encoder="likes", filter_share=0.2), []
+    for mark, worst in (("one", 2), ("one", 4), ("two", 4)):
+        sieve = Sieve(options, Likes(worst), mark)
+        folder = set_folder(tmp_path, artist(base), REQUESTS, DRAW, filters=options)
+        list(synthesize(base, REQUESTS, folder, DRAW, sieve=sieve))
+        kept.append([request.seed for request, _ in read_set(folder)])
+    assert kept == [[0, 1, 3, 4], [0, 1, 3, 4], [0, 1, 2, 3]], "equal weights are believed, others look again"
+
+
+def test_manifests_of_before_are_read(base, tmp_path: Path):
+    folder, _ = make(base, tmp_path)
+    data = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    rows = [{**row, "flat": row["seed"] == 2} for row in data["pictures"]]
+    old = {key: value for key, value in data.items() if key not in ("filters", "counts")}
+    (folder / "manifest.json").write_text(json.dumps({**old, "pictures": rows}), encoding="utf-8")
+    assert [request.seed for request, _ in read_set(folder)] == [0, 1, 3, 4]
+    assert "1 of 5 regularization pictures are left out" in tell_left_out(folder)
 
 
 def test_a_base_that_draws_nothing_is_told(base, tmp_path: Path, monkeypatch):

@@ -38,7 +38,7 @@ class Progressed(Event):
     """A stretch of work other than training moved on."""
 
     stage: str
-    """"synthesize", "cache latents", "cache regularization latents", "cache text", "draw", or what is drawn, in words."""
+    """"synthesize", "look over the set", "cache latents", "cache regularization latents", "cache text", "draw", or what is drawn, in words."""
     done: int
     total: int
 

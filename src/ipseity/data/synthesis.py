@@ -1,11 +1,17 @@
 """Pictures that the frozen base makes: kept by what made them, so that sets share them and none is made twice.
 
 sets/pictures/<ab>/<hash>.png    one picture: hash of base, sampler, prompt, seed and drawing options; its words lie inside
-sets/<hash>/manifest.json        one set: which pictures, in order; written last
+sets/<hash>/manifest.json        one set: which pictures, in order, and which of them are left out and why; written last
+
+A set that leaves pictures out is smaller than asked for: nothing takes their place. A set is named by its requests before
+anything is drawn, and which of them fall out is known only afterwards, so replacements would change the name, or the
+same name would stand for other pictures. To ask for more `images` does the same: what is there stays, the rest is drawn.
 """
 
 import inspect
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +25,13 @@ from ipseity.core.errors import Failure, RunError
 from ipseity.core.events import Event, Noticed, Progressed
 from ipseity.core.files import read_json, sha256_of, write_json, writing
 from ipseity.core.types import Request
-from ipseity.data.doctor import is_flat
+from ipseity.data.filters import BATCH, EMPTY, FLAT, PLAIN, FilterOptions, LeftOut, Looks, Sieve, sift, tell
 
 FORMAT = "ipseity.set.1"
 MAX_FLAT_SHARE = 0.5
-"""Of a set's pictures, how many may be one flat color before the base itself is doubted."""
+"""Of a set's pictures, how many may be one flat color, or nearly so, before the base itself is doubted."""
+_WRITERS = 2
+"""Threads. A picture of 1024 px takes a processor 0.2 s to compress, for which an accelerator need not wait."""
 _COMMAND = "make the missing ones with `ipseity synthesize RECIPE.toml`; what is there is kept"
 
 
@@ -46,7 +54,9 @@ def sampler_facts(base: Any) -> dict[str, Any]:
     return {"sampler": type(scheduler).__name__, **dict(sorted(changed.items()))}
 
 
-def set_folder(root: Path, made_by: str, requests: Sequence[Request], options: DrawOptions) -> Path:
+def set_folder(
+    root: Path, made_by: str, requests: Sequence[Request], options: DrawOptions, *, filters: FilterOptions = PLAIN
+) -> Path:
     """Name the folder of a set by what makes it. Nothing is written.
 
     Args:
@@ -54,9 +64,10 @@ def set_folder(root: Path, made_by: str, requests: Sequence[Request], options: D
         made_by: what `artist` gives for the base.
         requests: the pictures, in order.
         options: how they are drawn; the batch size does not count.
+        filters: what is left out. The pictures themselves do not hang on it, so sets with other filters share them.
     """
     keys = [picture_key(made_by, request, options) for request in requests]
-    return root / sha256_of([FORMAT, *keys])[:16]
+    return root / sha256_of([FORMAT, filters.model_dump(mode="json"), *keys])[:16]
 
 
 def picture_key(made_by: str, request: Request, options: DrawOptions) -> str:
@@ -72,51 +83,61 @@ def picture_key(made_by: str, request: Request, options: DrawOptions) -> str:
     )[:32]
 
 
-def synthesize(base: Any, requests: Sequence[Request], folder: Path, options: DrawOptions) -> Iterator[Event]:
-    """Draw the pictures of a set that no set has yet, then write its manifest.
+def synthesize(
+    base: Any, requests: Sequence[Request], folder: Path, options: DrawOptions, *, sieve: Sieve | None = None
+) -> Iterator[Event]:
+    """Draw the pictures of a set that no set has yet, say which are left out and why, then write its manifest.
 
     Interrupted, it goes on where it was: each picture is whole or not there.
 
     Args:
         base: the base, with nothing attached.
         requests: the pictures, in order.
-        folder: what `set_folder` named for the same requests.
+        folder: what `set_folder` named for the same requests and filters.
         options: how they are drawn.
+        sieve: the filters, with their encoder; without it the plain ones.
 
     Raises:
-        Failure: most pictures are one flat color, so the base is broken.
+        Failure: most pictures are one flat color or nearly so, so the base is broken.
         RunError: the disk is full or cannot be written.
     """
-    made_by = artist(base)
+    sieve, made_by = sieve or Sieve(), artist(base)
     places = {request: _place(folder.parent, picture_key(made_by, request, options)) for request in requests}
-    assert folder == set_folder(folder.parent, made_by, requests, options), "the folder belongs to other requests"
+    named = set_folder(folder.parent, made_by, requests, options, filters=sieve.options)
+    assert folder == named, "the folder belongs to other requests or filters"
     missing = sum(not place.is_file() for place in places.values())
     if 0 < missing < len(places):
         done = len(places) - missing
         yield Noticed(f"{done} of {len(places)} regularization pictures are there already; {missing} are drawn.")
     yield from _fill(base, places, options, "synthesize")
-    flat = [request for request, place in places.items() if _is_marked_flat(place)]
-    if len(flat) > MAX_FLAT_SHARE * len(places):
-        raise Failure(
-            f"{len(flat)} of {len(places)} regularization pictures are one flat color. The base draws nothing: "
-            "load it in fp32 or bf16, and check its weights."
-        )
-    if flat:
-        yield Noticed(
-            f"{len(flat)} of {len(places)} regularization pictures are one flat color and are left out of the set."
-        )
-    _write_manifest(
-        folder,
-        requests,
-        places,
-        flat=frozenset(flat),
-        facts={
+    if missing or not _stands(folder, places.values(), sieve):
+        reasons = yield from _looked_over(places, sieve)
+        _refuse_bare(reasons.values(), len(places))
+        rows = [_row(made, places[made].relative_to(folder.parent), reasons[made]) for made in requests]
+        left_out = Counter(reason.kind for reason in reasons.values() if reason)
+        told = {
             "base": base.name,
             "base_fingerprint": base.fingerprint(),
             "licence": base.licence,
             "draw": {**sampler_facts(base), **options.model_dump(mode="json")},
-        },
-    )
+            "filters": sieve.facts(),
+            "counts": {"asked": len(places), "left_out": dict(left_out)},
+        }
+        write_json(folder / "manifest.json", {"format": FORMAT, **told, "pictures": rows})
+    if sentence := tell_left_out(folder):
+        yield Noticed(sentence)
+
+
+def tell_left_out(folder: Path) -> str:
+    """Say in a sentence what a complete set leaves out; nothing where it is whole.
+
+    Raises:
+        RunError: the set is not complete.
+    """
+    data = _read_manifest(folder)
+    rows = data.get("pictures", [])
+    counts = data.get("counts") or {"asked": len(rows), "left_out": {FLAT: sum(bool(row.get("flat")) for row in rows)}}
+    return tell(counts["left_out"], counts["asked"])
 
 
 def draw_once(
@@ -144,31 +165,85 @@ def draw_once(
 
 
 def _fill(base: Any, places: Mapping[Request, Path], options: DrawOptions, what: str) -> Iterator[Event]:
-    """Draw what has no picture yet; each one is whole or not there."""
+    """Draw what has no picture yet; each one is whole or not there.
+
+    Pictures are written while the next batch is drawn. A batch is told when it is drawn, and whoever stops here waits
+    until it is written; at most two batches are held.
+    """
     missing = [request for request, place in places.items() if not place.is_file()]
     total, done = len(places), len(places) - len(missing)
     yield Progressed(what, done, total)
     if not missing:
         return
     words, seeds = [made.prompt for made in missing], [made.seed for made in missing]
-    pending = iter(missing)
-    for images in draw(pipeline_for(base, options), words, seeds, options):
-        for image in images:
-            request = next(pending)
-            _keep(image, request, places[request])
-        done += len(images)
-        yield Progressed(what, done, total)
+    pending, writes = iter(missing), list[Future[None]]()
+    with ThreadPoolExecutor(_WRITERS) as writers:
+        for images in draw(pipeline_for(base, options), words, seeds, options):
+            _written(writes)
+            batch = [(image, next(pending)) for image in images]
+            writes = [writers.submit(_keep, image, request, places[request]) for image, request in batch]
+            done += len(images)
+            yield Progressed(what, done, total)
+        _written(writes)
+
+
+def _written(writes: Iterable[Future[None]]) -> None:
+    """Wait for pictures to be written; raises what went wrong."""
+    for write in writes:
+        write.result()
+
+
+def _looked_over(places: Mapping[Request, Path], sieve: Sieve) -> Generator[Event, None, dict[Request, LeftOut | None]]:
+    """Read the pictures, a few at a time, and decide which are left out."""
+    requests, parts = list(places), list[Looks]()
+    for start in range(0, len(requests), BATCH):
+        batch = requests[start : start + BATCH]
+        parts.append(Looks.of([_read(places[request]) for request in batch], sieve.encoder))
+        yield Progressed("look over the set", start + len(batch), len(requests))
+    return dict(zip(requests, sift(requests, Looks.cat(parts), sieve), strict=True))
+
+
+def _refuse_bare(reasons: Iterable[LeftOut | None], total: int) -> None:
+    bare = sum(reason is not None and reason.kind in (FLAT, EMPTY) for reason in reasons)
+    if bare > MAX_FLAT_SHARE * total:
+        raise Failure(
+            f"{bare} of {total} regularization pictures are one flat color or nearly so. The base draws nothing: "
+            "load it in fp32 or bf16, and check its weights."
+        )
+
+
+def _stands(folder: Path, places: Iterable[Path], sieve: Sieve) -> bool:
+    """Whether the set was looked over before by the same filters; its pictures are opened, but not read again."""
+    for place in places:
+        with _opened(place):
+            pass
+    try:
+        return _read_manifest(folder).get("filters") == sieve.facts()
+    except RunError:
+        return False
+
+
+def _row(made: Request, file: Path, reason: LeftOut | None) -> dict[str, Any]:
+    row = {"file": str(file), "prompt": made.prompt, "seed": made.seed}
+    return {**row, "left_out": str(reason)} if reason else row
 
 
 def read_set(folder: Path) -> list[tuple[Request, Image]]:
     """Read a complete set.
 
     Returns:
-        Requests with their pictures, in the set's order, flat ones left out.
+        Requests with their pictures, in the set's order, without those that are left out.
 
     Raises:
         RunError: the set is not complete, or a picture is gone or broken; the message has the command.
     """
+    manifest, rows = folder / "manifest.json", _read_manifest(folder).get("pictures", [])
+    # `flat` is how manifests said it before there were other reasons
+    kept = [row for row in rows if not (row.get("left_out") or row.get("flat"))]
+    return [_read_picture(folder.parent, row, manifest) for row in kept]
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
     manifest = folder / "manifest.json"
     if not manifest.is_file():
         raise RunError(
@@ -179,27 +254,7 @@ def read_set(folder: Path) -> list[tuple[Request, Image]]:
         raise RunError(
             f"{manifest} is not the manifest of a set", f"format {FORMAT}", f"remove {folder} and {_COMMAND}"
         )
-    return [_read_picture(folder.parent, row, manifest) for row in data.get("pictures", []) if not row.get("flat")]
-
-
-def _write_manifest(
-    folder: Path,
-    requests: Sequence[Request],
-    places: dict[Request, Path],
-    *,
-    flat: frozenset[Request],
-    facts: dict[str, Any],
-) -> None:
-    rows = [
-        {
-            "file": str(places[made].relative_to(folder.parent)),
-            "prompt": made.prompt,
-            "seed": made.seed,
-            "flat": made in flat,
-        }
-        for made in requests
-    ]
-    write_json(folder / "manifest.json", {"format": FORMAT, **facts, "pictures": rows})
+    return data
 
 
 def _place(root: Path, key: str) -> Path:
@@ -210,14 +265,8 @@ def _keep(image: Image, request: Request, place: Path) -> None:
     words = PngInfo()
     words.add_itxt("prompt", request.prompt)
     words.add_text("seed", str(request.seed))
-    words.add_text("flat", "yes" if is_flat(image) else "no")
     with writing(place) as draft:
         image.save(draft, format="PNG", pnginfo=words)
-
-
-def _is_marked_flat(place: Path) -> bool:
-    with _opened(place) as file:
-        return file.info.get("flat") == "yes"
 
 
 def _read_picture(root: Path, row: dict[str, Any], manifest: Path) -> tuple[Request, Image]:

@@ -10,6 +10,7 @@ from ipseity.core.drawing import DrawOptions
 from ipseity.core.errors import RecipeError, RunError
 from ipseity.core.events import Event, Noticed, Tabulated, Wrote
 from ipseity.core.files import write_json, write_text
+from ipseity.data.filters import filters_of
 from ipseity.data.synthesis import sampler_facts
 from ipseity.evaluation.dreambench import LIST, PROTOCOLS, Listing, Protocol, check_protocol, read_listing
 from ipseity.evaluation.scoreboard import HEAD, Line, plain_lines, tabulate_subjects, to_csv, to_markdown
@@ -205,10 +206,15 @@ def _coverage(listing: Listing, wish: BenchWish, cases: Sequence[Case]) -> list[
 
 
 def pickers(shootings: Sequence[Shooting], evaluators: Evaluators) -> list[str]:
-    """Say which evaluators had picked the checkpoints."""
-    picked = {one.contestant.recipe.evaluate.pick for one in shootings if one.contestant}
-    both = sorted(picked & evaluators.loaded.keys())
-    return [f"Evaluator {name} also picked the checkpoints, so its scores flatter them." for name in both]
+    """Say which evaluators had picked the checkpoints or sifted the regularization sets."""
+    recipes = [one.contestant.recipe for one in shootings if one.contestant]
+    picked = sorted({recipe.evaluate.pick for recipe in recipes} & evaluators.loaded.keys())
+    sieves = {filters_of(recipe.regularization.options).filter_encoder for recipe in recipes}
+    sifted = sorted(name for name in sieves if name in evaluators.loaded)
+    return [
+        *(f"Evaluator {name} also picked the checkpoints, so its scores flatter them." for name in picked),
+        *(f"Evaluator {name} also filtered the regularization sets, so its scores flatter the result." for name in sifted),
+    ]
 
 
 def _draw_options(shootings: Sequence[Shooting]) -> list[DrawOptions]:

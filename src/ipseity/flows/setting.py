@@ -11,6 +11,7 @@ from ipseity.core.penalty import Penalty
 from ipseity.core.registry import find
 from ipseity.core.rng import Rng
 from ipseity.core.types import Example, Request, Subject
+from ipseity.data.filters import check_filters, filters_of
 from ipseity.data.subject import Split, hold_out, read_subject
 from ipseity.data.synthesis import artist, set_folder
 from ipseity.flows.consent import consent_facts
@@ -55,9 +56,12 @@ def set_out(recipe: Recipe, *, alone: bool = False, base: Any = None) -> Setting
         base: the recipe's base with nothing attached, where somebody has loaded it already.
 
     Raises:
+        RecipeError: the evaluator that filters the regularization set has another role, or cannot filter.
         SubjectError: the photos cannot be used.
         WeightsError: the base's weights cannot be used.
     """
+    filters = filters_of(recipe.regularization.options)
+    check_filters(filters, picks=recipe.evaluate.pick, scores=recipe.evaluate.score)
     subject = read_subject(recipe.subject, resolution=recipe.base.plugin.native_resolution)
     split = hold_out(subject) if recipe.evaluate.hold_out else hold_nothing(subject)
     examples = recipe.captions.plugin.examples(split.train, recipe.captions.options)
@@ -67,7 +71,7 @@ def set_out(recipe: Recipe, *, alone: bool = False, base: Any = None) -> Setting
     engine = start_engine(recipe.engine, alone=alone)
     loaded = base or recipe.base.plugin.load(recipe.base.options, engine.device)
     pipeline_for(loaded, recipe.draw)  # refuses few steps before anything is made
-    folder = set_folder(recipe.general.sets, artist(loaded), requests, recipe.draw)
+    folder = set_folder(recipe.general.sets, artist(loaded), requests, recipe.draw, filters=filters)
     return Setting(recipe, engine, loaded, subject, split, examples, requests, folder, wordings)
 
 

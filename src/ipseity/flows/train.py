@@ -7,7 +7,7 @@ from typing import Any
 from ipseity.core.events import Event, Forecast, Measured, Noticed, Picked, Stepped, Wrote
 from ipseity.core.types import Example
 from ipseity.data.batches import prepare_batches
-from ipseity.data.synthesis import read_set
+from ipseity.data.synthesis import read_set, tell_left_out
 from ipseity.data.tokenless import add_tokenless
 from ipseity.evaluation.metrics.parts.looking import BATCH, LARGEST_SIDE_PX
 from ipseity.evaluation.pick import Choice
@@ -88,7 +88,8 @@ def _notes(setting: Setting, batches: Any) -> Sequence[Event]:
     recipe = setting.recipe
     noted = consent_of(consent_facts(recipe.subject.consent))
     reminder = consent_reminder(setting.subject.class_noun, recipe.method.name, noted)
-    words = [*setting.subject.findings, *setting.split.notes, told, reminder]
+    left_out = tell_left_out(setting.set_folder) if setting.requests else ""
+    words = [*setting.subject.findings, *setting.split.notes, left_out, told, reminder]
     return [Noticed(word) for word in words if word]
 
 

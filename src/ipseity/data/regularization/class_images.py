@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar, Literal
 from PIL.Image import Image
 from pydantic import AfterValidator, Field
 
-from ipseity.core.options import Options
 from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Regularization
 from ipseity.core.rng import Rng
 from ipseity.core.types import Example, Request, Subject
 from ipseity.core.words import counted
+from ipseity.data.filters import FilterOptions
 
 
 def _braced(template: str) -> str:
@@ -21,8 +21,8 @@ def _braced(template: str) -> str:
     return template
 
 
-class ClassImagesOptions(Options):
-    """How many pictures of what sentence."""
+class ClassImagesOptions(FilterOptions):
+    """How many pictures of what sentence, and what of them is left out."""
 
     use: Literal["class_images"] = "class_images"
     """One sentence of the class, many seeds."""

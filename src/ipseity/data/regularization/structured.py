@@ -15,6 +15,7 @@ from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Regularization
 from ipseity.core.rng import Rng
 from ipseity.core.types import Example, Request, Subject
+from ipseity.data.filters import FilterOptions
 from ipseity.data.grammar import CLOSE_UP, Caption, with_crop, without_token
 from ipseity.data.phrases import Phrases, phrases_for
 
@@ -44,10 +45,14 @@ class StructuredSetOptions(Options):
     """Decides phrases and pictures. It is not the recipe's, so that all runs of a class share part B."""
 
 
+class StructuredOptions(FilterOptions, StructuredSetOptions):
+    """What is drawn, and what of it is left out."""
+
+
 class Structured:
     """Shows the class, and what is around it, in as many ways as its captions can say."""
 
-    Options: ClassVar[type[AnyOptions]] = StructuredSetOptions
+    Options: ClassVar[type[AnyOptions]] = StructuredOptions
 
     @staticmethod
     def plan(
@@ -64,7 +69,7 @@ class Structured:
         return (*mirrored, *_vary(subject, options, options.images - len(mirrored), chance.fork("B")))
 
     @staticmethod
-    def gather(images: Sequence[tuple[Request, Image]], options: StructuredSetOptions) -> tuple[Example, ...]:
+    def gather(images: Sequence[tuple[Request, Image]], options: StructuredOptions) -> tuple[Example, ...]:
         """Show each picture under the words that made it, and tight crops of it with the crop word."""
         return tuple(_shown(made, image, options.crop_words) for made, image in images)
 
