@@ -23,6 +23,7 @@ from ipseity.evaluation.dreambench import SOURCE
 from ipseity.evaluation.toybench import toys_folder
 from ipseity.flows import inventory as shelves
 from ipseity.flows.bench import dreambench_flow
+from ipseity.flows.captions import captions_flow
 from ipseity.flows.cases import BenchWish as BenchWish
 from ipseity.flows.commission import PortraitWish as PortraitWish
 from ipseity.flows.commission import commission
@@ -45,7 +46,7 @@ from ipseity.flows.styles import styles
 from ipseity.flows.synthesize import synthesize_flow
 from ipseity.flows.toybench import toybox_flow
 from ipseity.flows.train import forecast_flow, train_flow
-from ipseity.recipe import Recipe, change, check_options, read_text
+from ipseity.recipe import Recipe, change, check_options, make_recipe, read_text
 from ipseity.recipe import read_recipe as read_recipe
 from ipseity.training.launch import launched, relaunch
 from ipseity.training.run import Run
@@ -130,6 +131,11 @@ def show_requests(path: Path, settings: Iterable[str] = ()) -> Answer:
     return data, render
 
 
+def write_captions(path: Path, settings: Iterable[str] = ()) -> Told:
+    """Write what a recipe says of each photo beside the photos, to be read and edited; gives the file's path."""
+    return (yield from captions_flow(read_recipe(path, settings)))
+
+
 def train_recipe(
     path: Path, settings: Iterable[str] = (), *, folder: Path | None = None, dry_run: bool = False
 ) -> Told:
@@ -209,9 +215,16 @@ def generate_run(
     return (yield from generate_flow(base, identity, wish, options=recipe.draw, folder=out or folder / "generated"))
 
 
-def evaluate_run(folder: Path) -> Told:
-    """Score a run with the evaluators that did not pick it, and write its report; gives the report's path."""
+def evaluate_run(folder: Path, *, paraphrases: bool = False) -> Told:
+    """Score a run with the evaluators that did not pick it, and write its report; gives the report's path.
+
+    Args:
+        folder: the run's.
+        paraphrases: whether the scored scenes are asked for in other words too, whatever the recipe says.
+    """
     recipe, _ = read_run(folder)
+    if paraphrases:  # read again and not merely replaced, so that the options are checked
+        recipe = make_recipe(change(recipe.plain(), ["evaluate.paraphrases=true"]), origin=str(folder))
     return (yield from evaluate_flow(set_out(recipe, alone=True), Run(folder)))
 
 
@@ -250,5 +263,5 @@ def _table(console: Console, title: str, rows: Sequence[dict[str, Any]]) -> None
 __all__ = [
     "BenchWish", "Failure", "IpseityError", "PersonalizeWish", "PortraitWish", "Refusal", "bench", "bench_data", "derive", "doctor", "evaluate_run", "events",
     "export_run", "forget", "generate_run", "inspect_file", "inventory", "list_styles", "make_wish", "new_recipe", "Noticed", "personalize", "portrait",
-    "read_recipe", "relaunch_for", "show_requests", "synthesize_recipe", "tour", "tour_recipe", "train_recipe",
+    "read_recipe", "relaunch_for", "show_requests", "synthesize_recipe", "tour", "tour_recipe", "train_recipe", "write_captions",
 ]  # fmt: skip

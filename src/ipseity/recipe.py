@@ -155,6 +155,7 @@ def make_recipe(data: Mapping[str, Any], *, origin: str = "the recipe") -> Recip
     _fits(recipe)
     _are_known(recipe.evaluate, origin)
     _can_pick(recipe.evaluate, origin)
+    _may_describe(recipe, origin)
     return recipe
 
 
@@ -320,6 +321,25 @@ def _can_pick(options: EvaluateOptions, origin: str) -> None:
             f"{origin}: evaluate.pick is '{options.pick}', which does not read both pictures and texts",
             f"one of: {', '.join(able)}",
             "choose one of them to pick, and let this one score",
+        )
+
+
+def _may_describe(recipe: Recipe, origin: str) -> None:
+    """Refuse a describer that cannot read, or that picks or scores: it would be asked whether its own words hold."""
+    name = getattr(recipe.captions.options, "describer", None)
+    if name is None:
+        return
+    able = [one for one in names("encoders") if {"image", "text"} <= find("encoders", one).offers]
+    roles = {"picks the checkpoint": (recipe.evaluate.pick,), "scores the result": recipe.evaluate.score}
+    taken = {one: role for role, ones in roles.items() for one in ones}
+    if name not in able or name in taken:
+        free = [one for one in able if one not in taken]
+        raise RecipeError(
+            f"{origin}: captions.describer is '{name}', which {taken.get(name, 'does not read both pictures and texts')}",
+            f"an evaluator that reads both and neither picks nor scores: {', '.join(free) or 'none is left'}",
+            "choose one of them, or give evaluate.pick or evaluate.score to another"
+            if free
+            else "give evaluate.pick or evaluate.score to another",
         )
 
 

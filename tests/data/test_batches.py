@@ -166,6 +166,24 @@ def test_close_ups_are_said_to_be(base):
     assert said == {True, False}
 
 
+def test_each_sample_knows_how_tight_its_cut_is(base):
+    """Close-ups of the subject and of what stands beside it are the samples that say a small share; a full view says 1."""
+    chosen = batches(
+        base,
+        {"crops": 6, "regularization_crops": 6, "crop_scale_min": 0.5, "caption_dropout": 0.0, "slot_dropout": 0.0},
+    )
+    told: dict[bool, set[float]] = {True: set(), False: set()}
+    for step in range(120):
+        for batch in chosen.at(step):
+            assert batch.crop_scale is not None and batch.crop_scale.dtype == torch.float32
+            rows = zip(batch.captions, batch.crop_scale.tolist(), batch.is_subject.tolist(), strict=True)
+            for caption, scale, is_subject in rows:
+                assert ("close-up" in caption) == (scale < TIGHT_BELOW)
+                told[is_subject].add(scale)
+    for scales in told.values():
+        assert 1.0 in scales and 0.5 <= min(scales) < TIGHT_BELOW and len(scales) > 6
+
+
 def test_caching_tells_how_far_it_is(base):
     told, gradients = {}, set()
     for event in prepare_batches(base, SUBJECT, SHOWN, DataOptions(crops=3, regularization_crops=2)):
@@ -185,6 +203,9 @@ def test_the_first_cut_is_the_full_view(base):
     assert torch.allclose(cache.latents[0], wanted[0], atol=2e-2)
     assert cache.size_hints[0].tolist() == [80, 120, 0, 16, 64, 64], "cut in the middle of the picture scaled to 64 px"
     assert not cache.tight[0] and len(cache.tight) == 9
+    assert (
+        cache.crop_scale[::3].tolist() == [1.0, 1.0, 1.0] and cache.crop_scale.max() == 1 and len(cache.crop_scale) == 9
+    )
 
 
 @given(

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from ipseity.core.noise import NoisePath
+from ipseity.core.noise import FlowPath, NoisePath
 from ipseity.core.rng import Rng
 from ipseity.core.types import Batch, Cond
 from ipseity.methods.parts.denoising import DenoisingOptions, denoising_loss, draw_levels
@@ -109,6 +110,44 @@ def test_levels_follow_the_normal_that_was_asked_for(mean: float, low: float, hi
     denoising_loss(base(0.5, heard := []), BATCH, Rng(0), DenoisingOptions(logit_mean=mean, logit_std=0.5))
     t = heard[0][0]
     assert low < t.min() and t.max() <= high
+
+
+FLOW = FlowPath.from_config({"num_train_timesteps": 50, "shift": 1.0})
+
+
+def asked(path: NoisePath, batch: Batch, options: DenoisingOptions) -> torch.Tensor:
+    """The noise levels that the base is asked at."""
+    heard: list[torch.Tensor] = []
+
+    def predict(noisy, t, cond):
+        heard.append(t)
+        return noisy
+
+    denoising_loss(SimpleNamespace(device=torch.device("cpu"), path=path, predict=predict), batch, Rng(4), options)
+    return heard[0]
+
+
+@pytest.mark.parametrize("path", [PATH, FLOW], ids=["diffusion", "flow"])
+@pytest.mark.parametrize("leaning", [{}, {"logit_mean": 0.0}], ids=["as the path", "logit"])
+def test_tight_cuts_are_asked_at_lower_levels(path: NoisePath, leaning: dict[str, float]):
+    """Of the subject and of regularization pictures alike; a full view is asked where it was."""
+    cut = replace(BATCH, crop_scale=torch.tensor([1.0, 0.5, 0.7]))
+    usual = asked(path, cut, DenoisingOptions(**leaning))
+    lowered = asked(path, cut, DenoisingOptions(crop_level_power=2.0, **leaning))
+    torch.testing.assert_close(lowered, usual * torch.tensor([1.0, 0.25, 0.49]), rtol=1e-6, atol=0)
+    assert lowered[0] == usual[0], "to the bit"
+    far = asked(path, cut, DenoisingOptions(crop_level_power=8.0, logit_mean=-3.0))
+    assert far[1] == 1 / path.num_levels, "never below the lowest level"
+
+
+@pytest.mark.parametrize("path", [PATH, FLOW], ids=["diffusion", "flow"])
+def test_levels_stay_to_the_bit_without_the_option_or_without_cuts(path: NoisePath):
+    cut = replace(BATCH, crop_scale=torch.tensor([0.3, 0.5, 0.7]))
+    usual = asked(path, BATCH, DenoisingOptions())
+    assert torch.equal(asked(path, cut, DenoisingOptions()), usual)
+    assert torch.equal(asked(path, BATCH, DenoisingOptions(crop_level_power=2.0)), usual), "all are full views"
+    full = replace(BATCH, crop_scale=torch.ones(3))
+    assert torch.equal(asked(path, full, DenoisingOptions(crop_level_power=2.0)), usual)
 
 
 @pytest.mark.parametrize("wrong", [{}, {0: 1.0}, {1: -1.0, 2: 2.0}, {1: 0.0}])

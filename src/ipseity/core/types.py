@@ -125,6 +125,8 @@ class Batch:
     size_hints: Float[Tensor, "B 6"] | None = None
     mask: Float[Tensor, "B 1 h w"] | None = None
     """Where the subject is, 1 inside; all ones where nothing is known."""
+    crop_scale: Float[Tensor, "B"] | None = None
+    """Side of each sample's cut as a share of its picture's shorter side, in (0, 1]; None means that all are full views."""
     tokenless: "Batch | None" = None
     """The subject's latents once more, under captions without the token that a penalty asked for."""
 

@@ -129,7 +129,8 @@ class Batches:
         cond = None if self._text is None else self._text.take(captions).to(self.device)
         hints = None if hints is None else hints.to(self.device)
         latents = _gather([(cache.latents, rows) for cache, rows in parts])
-        assert latents is not None, "a cache always holds latents"
+        scale = _gather([(cache.crop_scale, rows) for cache, rows in parts])
+        assert latents is not None and scale is not None, "a cache always holds latents and says how they were cut"
         return Batch(
             latents=latents.to(self.device),
             captions=tuple(captions),
@@ -137,6 +138,7 @@ class Batches:
             cond=cond if cond is None or hints is None else replace(cond, size_hints=hints),
             size_hints=hints,
             mask=self._masks(parts),
+            crop_scale=scale.to(self.device),
         )
 
     def in_turn(self, count: int, kind: str, number: int) -> int:

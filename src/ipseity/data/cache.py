@@ -49,6 +49,8 @@ class LatentCache:
     """None where no picture has one."""
     tight: tuple[bool, ...]
     """Which cuts a caption should call a close-up."""
+    crop_scale: Float[Tensor, "NK"]
+    """Side of each cut as a share of its picture's shorter side, in (0, 1]."""
     count: int
     """K."""
 
@@ -123,7 +125,8 @@ def cache_latents(
     has_mask = any(example.mask is not None for example in examples)
     mask = torch.stack([cut_mask(example.mask, crop, side) for example, crop in crops]) if has_mask else None
     hints = _hints(base, crops, options.resolution)
-    return LatentCache(latents, hints, mask, tuple(crop.is_tight for _, crop in crops), options.count)
+    tight, scale = tuple(crop.is_tight for _, crop in crops), torch.tensor([crop.scale for _, crop in crops])
+    return LatentCache(latents, hints, mask, tight, scale, options.count)
 
 
 def cache_text(base: Any, captions: Iterable[str]) -> Telling[TextCache]:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ipseity.core.options import Options
 from ipseity.core.words import counted
+from ipseity.evaluation.rewording import OTHER_WORDS, reword
 
 PICK_SCENES = ("on the beach", "in the snow", "in a kitchen", "in front of a mountain")
 """Scenes that choose the checkpoint."""
@@ -46,6 +47,8 @@ class EvaluateOptions(Options):
     """Scene tails of the prompts that score."""
     images_per_scene: int = Field(2, ge=1, le=64)
     """Pictures a scene, each with a seed of its own."""
+    paraphrases: bool = False
+    """Score the same scenes in other words too, at the same seeds: three more pictures for each scored one."""
     hold_out: bool = True
     """Whether photos are set aside, one to pick and one to score; false trains on all of them."""
     patience: int = Field(0, ge=0)
@@ -61,6 +64,10 @@ class EvaluateOptions(Options):
             )
         if shared := set(self.pick_scenes) & set(self.score_scenes):
             raise ValueError(f"scenes that do not both pick and score, but '{min(shared)}' does")
+        if self.paraphrases and (bare := [scene for scene in self.score_scenes if scene not in OTHER_WORDS]):
+            raise ValueError(
+                f"paraphrases of scenes for which other words are known ({', '.join(OTHER_WORDS)}), not of '{bare[0]}'"
+            )
         return self
 
 
@@ -73,6 +80,16 @@ class Plan:
     meanings: tuple[str, ...]
     """The same without the token: what the picture shall show."""
     seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Paraphrases:
+    """The pictures of a plan once more, from prompts in other words."""
+
+    plan: Plan
+    """Held against the meanings of the plain prompts, at their seeds."""
+    originals: tuple[int, ...]
+    """For each picture, the place in the plain plan of the picture that has its scene and seed."""
 
 
 def plan(phrase: str, class_noun: str, scenes: Sequence[str], *, images_per_scene: int, first_seed: int) -> Plan:
@@ -91,3 +108,23 @@ def plan(phrase: str, class_noun: str, scenes: Sequence[str], *, images_per_scen
         tuple(f"a photo of {counted(class_noun, class_noun)} {tail}" for tail in tails),
         tuple(range(first_seed, first_seed + len(tails))),
     )
+
+
+def plan_paraphrases(
+    phrase: str, class_noun: str, scenes: Sequence[str], *, images_per_scene: int, first_seed: int
+) -> Paraphrases:
+    """Lay out the same gallery in other words: each picture of `plan` once for each rewording of its scene.
+
+    Args:
+        phrase: as for `plan`, like all that follow.
+        class_noun: the noun alone.
+        scenes: keys of `rewording.OTHER_WORDS`.
+        images_per_scene: pictures of each in the plain plan.
+        first_seed: seed of the plain plan's first picture.
+    """
+    plain = plan(phrase, class_noun, scenes, images_per_scene=images_per_scene, first_seed=first_seed)
+    tails = [scene for scene in scenes for _ in range(images_per_scene)]
+    told = [(prompt, row) for row, tail in enumerate(tails) for prompt in reword(phrase, class_noun, tail)]
+    prompts, rows = tuple(prompt for prompt, _ in told), tuple(row for _, row in told)
+    meanings, seeds = tuple(plain.meanings[row] for row in rows), tuple(plain.seeds[row] for row in rows)
+    return Paraphrases(Plan(prompts, meanings, seeds), rows)

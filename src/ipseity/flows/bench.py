@@ -213,7 +213,10 @@ def pickers(shootings: Sequence[Shooting], evaluators: Evaluators) -> list[str]:
     sifted = sorted(name for name in sieves if name in evaluators.loaded)
     return [
         *(f"Evaluator {name} also picked the checkpoints, so its scores flatter them." for name in picked),
-        *(f"Evaluator {name} also filtered the regularization sets, so its scores flatter the result." for name in sifted),
+        *(
+            f"Evaluator {name} also filtered the regularization sets, so its scores flatter the result."
+            for name in sifted
+        ),
     ]
 
 

@@ -14,8 +14,9 @@ from ipseity.core.identity import Attachment, Identity
 from ipseity.core.types import Photo
 from ipseity.data.synthesis import read_set
 from ipseity.evaluation.flags import Flag, leaking, memorized
+from ipseity.evaluation.paraphrases import COMPARED, compare, tell
 from ipseity.evaluation.pick import Choice
-from ipseity.evaluation.plan import SCORE_SEED, Plan
+from ipseity.evaluation.plan import SCORE_SEED, Paraphrases, Plan, plan_paraphrases
 from ipseity.evaluation.report import BeforeAfter, Report, Sample, Shown, write_report
 from ipseity.evaluation.suite import ceiling, means, score
 from ipseity.evaluation.table import Row, tabulate, verdict
@@ -43,6 +44,8 @@ def evaluate_flow(setting: Setting, run: Run, *, choice: Choice | None = None) -
     with recipe.method.plugin.attach(base, [Attachment(identity)]):
         after = yield from _draw(setting, bench.subject, "pictures of the subject")
         class_after = yield from _draw(setting, bench.class_only, "class word, trained")
+        asked = _other_words(setting)
+        retold = (yield from _draw(setting, asked.plan, "pictures from other words")) if asked else []
 
     encoders, missing = load_encoders(recipe.evaluate.score, setting.engine.device)
     yield from (Noticed(word) for word in missing)
@@ -55,6 +58,11 @@ def evaluate_flow(setting: Setting, run: Run, *, choice: Choice | None = None) -
     reach = ceiling(bench.references, encoders, metrics, decoded=True)
     rows = tabulate(scores, bare_scores, real, role="score", reach=reach, prompts=bench.subject.prompts)
     rows += tabulate(leaked, {}, {}, role="score", prompts=bench.class_only.prompts)
+    if asked:
+        reworded = score(gallery(asked.plan, retold), bench.references, encoders, COMPARED)
+        changes = compare(scores, reworded, asked)
+        yield from (Noticed(line) for line in tell(changes))
+        rows += changes
     flags = tuple(
         flag for flag in (memorized(scores), leaking(leaked, means(bare_scores), means(reach))) if flag is not None
     )
@@ -72,6 +80,16 @@ def _draw(setting: Setting, plan: Plan, what: str) -> Generator[Event, None, lis
         images += some
         yield Progressed(what, len(images), len(plan.prompts))
     return images
+
+
+def _other_words(setting: Setting) -> Paraphrases | None:
+    """Lay out the scored scenes in other words, where the recipe asks for them."""
+    subject, options = setting.subject, setting.recipe.evaluate
+    if not options.paraphrases:
+        return None
+    scenes, shots = options.score_scenes, options.images_per_scene
+    noun = subject.class_noun
+    return plan_paraphrases(subject.phrase, noun, scenes, images_per_scene=shots, first_seed=SCORE_SEED)
 
 
 def _pairs(bench: Bench, before: Sequence[Image], after: Sequence[Image]) -> tuple[BeforeAfter, ...]:

@@ -240,6 +240,14 @@ def synthesize(
 
 
 @app.command(rich_help_panel=RECIPES)
+def captions(recipe: RecipePath, settings: Settings = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Write the captions of a recipe's photos into metadata.jsonl beside them, to read and edit before training."""
+    from ipseity import api
+
+    _run(lambda: api.write_captions(recipe, settings or ()), as_json=as_json, debug=debug)
+
+
+@app.command(rich_help_panel=RECIPES)
 def train(
     recipe: RecipePath,
     folder: Annotated[
@@ -283,11 +291,18 @@ def generate(
 
 
 @app.command(rich_help_panel=RECIPES)
-def evaluate(run: RunPath, as_json: Json = False, debug: Debug = False) -> None:
+def evaluate(
+    run: RunPath,
+    paraphrases: Annotated[
+        bool, typer.Option("--paraphrases", help="Score the same scenes in other words too, at the same seeds.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Score a run with the evaluators that did not pick it, and write its report."""
     from ipseity import api
 
-    _run(lambda: api.evaluate_run(run), as_json=as_json, debug=debug)
+    _run(lambda: api.evaluate_run(run, paraphrases=paraphrases), as_json=as_json, debug=debug)
 
 
 @app.command(rich_help_panel=RECIPES)

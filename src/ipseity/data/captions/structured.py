@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from PIL.Image import Image
+from pydantic import Field, model_validator
 
 from ipseity.core.options import Options
 from ipseity.core.options import Options as AnyOptions
 from ipseity.core.protocols import Captioner
 from ipseity.core.types import Example, Photo, Subject
+from ipseity.data.captions.parts.choose import choosable, choose, load_describer
 from ipseity.data.captions.parts.describe import describe
 from ipseity.data.grammar import CLOSE_UP, Caption, text_variants, with_crop, with_token
+from ipseity.data.phrases import phrases_for
+from ipseity.data.sidecars import Words
 
 
 class StructuredOptions(Options):
@@ -27,10 +31,23 @@ class StructuredOptions(Options):
     """Use what the user wrote beside the photos."""
     captioner: str | None = None
     """Folder (or Hub id in the local cache) of an image captioner such as BLIP; nothing is downloaded."""
+    describer: str | None = None
+    """Encoder that reads pictures and texts ("clip", "toy_clip") and chooses among a bank's phrases for photos of which the
+    user says nothing; it may neither pick nor score. Unset leaves their slots empty."""
+    bank: str = "auto"
+    """Phrases that the describer chooses from: "auto" (by the class noun), "toybox", or the path of a JSON file."""
+    describer_margin: float = Field(0.75, ge=0, le=10)
+    """How clear a phrase must be to be said: its gain over the slot left empty, in standard deviations of all gains."""
     num_variants: int = Field(16, ge=1, le=256)
     """Largest number of wordings a photo, made by leaving slots out; they are all cached."""
     crop_words: bool = True
     """Say "close-up" of tight crops."""
+
+    @model_validator(mode="after")
+    def _one_speaks(self) -> Self:
+        if self.captioner is not None and self.describer is not None:
+            raise ValueError("a captioner that writes sentences or a describer that chooses phrases, not both")
+        return self
 
 
 class Structured:
@@ -43,40 +60,56 @@ class Structured:
         """Give each photo its wordings.
 
         What the user wrote is used with the token put in; slots that the user filled are put into the format; else a
-        captioner speaks, if one is named; else only what is known is said.
+        captioner or a describer speaks, if one is named; else only what is known is said.
 
         Raises:
-            WeightsError: the captioner cannot be loaded.
+            RecipeError: the describer or its bank is not one.
+            MissingPackage: the describer is not installed.
+            WeightsError: the captioner or the describer cannot be loaded.
         """
-        described = _described(subject.photos, options)
+        said = Structured.words(subject, options)
         return tuple(
-            _example(subject, photo, text, options) for photo, text in zip(subject.photos, described, strict=True)
+            _example(subject, photo, words, options) for photo, words in zip(subject.photos, said, strict=True)
         )
 
+    @staticmethod
+    def words(subject: Subject, options: StructuredOptions) -> tuple[Words, ...]:
+        """Give what is said of each photo, in order: the user's words, else the captioner's or the describer's, else none.
 
-def _described(photos: Sequence[Photo], options: StructuredOptions) -> list[str | None]:
-    """Ask the captioner about the photos of which the user said nothing."""
-    if options.captioner is None:
-        return [None] * len(photos)
-    silent = [index for index, photo in enumerate(photos) if not (options.own_words and (photo.caption or photo.slots))]
-    texts = dict(zip(silent, describe([photos[index].image for index in silent], options.captioner), strict=True))
-    return [texts.get(index) for index in range(len(photos))]
+        Raises:
+            RecipeError, MissingPackage, WeightsError: as `examples`.
+        """
+        own = [Words(photo.caption, photo.slots) if options.own_words else Words() for photo in subject.photos]
+        silent = [index for index, said in enumerate(own) if not (said.caption or said.slots)]
+        found = _found([subject.photos[index].image for index in silent], subject, options)
+        answers = dict(zip(silent, found, strict=True))
+        return tuple(answers.get(index, said) for index, said in enumerate(own))
 
 
-def _example(subject: Subject, photo: Photo, described: str | None, options: StructuredOptions) -> Example:
-    captions = _wordings(subject, photo, described, options)
+def _found(images: Sequence[Image], subject: Subject, options: StructuredOptions) -> list[Words]:
+    """Ask whoever is named about the photos of which the user said nothing."""
+    if options.captioner is not None:
+        return [Words(caption=text) for text in describe(images, options.captioner)]
+    if options.describer is None or not images:
+        return [Words()] * len(images)
+    bank = choosable(phrases_for(subject.class_noun, living=subject.living, bank=options.bank), subject)
+    noun, margin = options.noun or subject.class_noun, options.describer_margin
+    chosen = choose(images, noun, bank, encoder=load_describer(options.describer), margin=margin)
+    return [Words(slots=slots) for slots in chosen]
+
+
+def _example(subject: Subject, photo: Photo, said: Words, options: StructuredOptions) -> Example:
+    captions = _wordings(subject, said, options)
     crop_words = {CLOSE_UP: with_crop(captions)} if options.crop_words else {}
     return Example(photo.image, captions, is_subject=True, mask=photo.mask, crop_words=crop_words, name=photo.path.name)
 
 
-def _wordings(subject: Subject, photo: Photo, described: str | None, options: StructuredOptions) -> tuple[str, ...]:
-    text = (photo.caption if options.own_words else None) or described
-    if text and not (options.own_words and photo.slots):
-        return text_variants(with_token(text, subject.token, subject.class_noun), subject.token, options.num_variants)
+def _wordings(subject: Subject, said: Words, options: StructuredOptions) -> tuple[str, ...]:
+    if said.caption and not said.slots:
+        text = with_token(said.caption, subject.token, subject.class_noun)
+        return text_variants(text, subject.token, options.num_variants)
     known = Caption(noun=options.noun or subject.class_noun, token=subject.token, quality=options.quality.strip())
-    if options.own_words:
-        known = replace(known, **photo.slots)
-    return known.variants(options.num_variants)
+    return replace(known, **said.slots).variants(options.num_variants)
 
 
 PLUGIN: type[Captioner] = Structured

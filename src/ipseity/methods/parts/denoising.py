@@ -29,6 +29,9 @@ class DenoisingOptions(Options):
     0; unset draws them as the base's path does."""
     logit_std: float = Field(1.0, gt=0)
     """Spread of that normal."""
+    crop_level_power: float = Field(0.0, ge=0, le=8)
+    """Move the noise levels of cuts down: a level is multiplied by the cut's scale (its side over the photo's shorter side)
+    to this power, so that close-ups teach detail and full views layout; 0 draws them all alike."""
     loss_scales: dict[int, float] = {1: 1.0}
     """Side of the cells in latents that errors are averaged over -> what that size counts (arXiv:2301.11093)."""
 
@@ -45,7 +48,7 @@ def denoising_loss(base: Any, batch: Batch, rng: Rng, options: DenoisingOptions)
 
     Unless the options say otherwise, levels are drawn as the base's path draws them: evenly over those that a diffusion
     checkpoint was trained on, around the middle of a flow. All sums are made in fp32; the base computes in its own format,
-    or in the engine's.
+    or in the engine's. Cuts of the subject's photos and of regularization pictures are treated alike.
 
     Args:
         base: the base, with whatever learns inside it.
@@ -58,7 +61,7 @@ def denoising_loss(base: Any, batch: Batch, rng: Rng, options: DenoisingOptions)
     """
     latents = batch.latents.to(base.device).float()
     noise = rng.fork("noise").normal(latents.shape, like=latents)
-    t = _levels(base, len(latents), rng.fork("t"), options).to(latents.device)
+    t = _lowered(base, _levels(base, len(latents), rng.fork("t"), options), batch, options).to(latents.device)
     predicted = base.predict(base.path.corrupt(latents, noise, t), t, condition(base, batch))
     mask = _weights(batch, options, latents.device)
     each = multiscale_error(predicted, base.path.target(latents, noise, t), mask, scales=options.loss_scales)
@@ -81,6 +84,22 @@ def _levels(base: Any, count: int, rng: Rng, options: DenoisingOptions) -> Float
         return base.path.draw(count, rng)
     leaning = torch.sigmoid(options.logit_mean + options.logit_std * rng.normal((count,)))
     return leaning.clamp(1 / base.path.num_levels, 1)
+
+
+def _lowered(base: Any, t: Float[Tensor, "B"], batch: Batch, options: DenoisingOptions) -> Float[Tensor, "B"]:
+    """Move the levels of tight cuts down, never below the path's lowest.
+
+    A close-up shows the subject's detail at a size that no full view has, and layout that is true of no full view: it
+    shall teach the first, which low levels decide, and not the second, which high ones do.
+
+    Source:
+        arXiv:2603.20755 joins patch size and timestep for the same reason; there the level decides the cut, and here the
+        cut the level, since latents of cuts are made once.
+    """
+    if not options.crop_level_power or batch.crop_scale is None:
+        return t
+    lowest = t.clamp(max=1 / base.path.num_levels)  # a flow may draw one below it, which is not to be raised
+    return torch.maximum(t * batch.crop_scale.to(t) ** options.crop_level_power, lowest)
 
 
 def _weights(batch: Batch, options: DenoisingOptions, device: torch.device) -> Tensor | None:
