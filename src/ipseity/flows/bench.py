@@ -210,7 +210,7 @@ def pickers(shootings: Sequence[Shooting], evaluators: Evaluators) -> list[str]:
     recipes = [one.contestant.recipe for one in shootings if one.contestant]
     picked = sorted({recipe.evaluate.pick for recipe in recipes} & evaluators.loaded.keys())
     sieves = {filters_of(recipe.regularization.options).filter_encoder for recipe in recipes}
-    sifted = sorted(name for name in sieves if name in evaluators.loaded)
+    sifted = sorted(name for name in sieves if name is not None and name in evaluators.loaded)
     return [
         *(f"Evaluator {name} also picked the checkpoints, so its scores flatter them." for name in picked),
         *(
